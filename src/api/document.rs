@@ -1,0 +1,159 @@
+//! The document that starts a proxy, and the lines a launcher and its proxy exchange afterwards.
+//!
+//! A launcher writes one `ToProxy` a line to the proxy's standard input and reads one
+//! `FromProxy` a line from its standard output. The input is also the lifeline: when it ends,
+//! the launcher is gone, and the proxy ends too, so that a killed launcher leaves nothing open.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::policy::{Entry, Origin, Verdict};
+
+/// Everything a proxy is told at its start.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// Which session this is.
+    pub session: Identity,
+    /// What it admits.
+    pub policy: PolicyDocument,
+    /// Where the sandbox knocks.
+    pub doors: Doors,
+    /// Where the person knocks.
+    pub control: ControlPoints,
+    /// The server's half of the session's key material; without it there is no TCP control port.
+    pub tls: Option<TlsMaterial>,
+    /// The audit file to append to; without it nothing is audited.
+    pub audit: Option<PathBuf>,
+    /// How `host.vibepit` reaches the services of the host's loopback.
+    pub host: HostAccess,
+}
+
+/// Who a session is, as its control plane tells it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Sixteen lower-case hex digits.
+    pub id: String,
+    /// The name the person gave or vibepit made.
+    pub name: String,
+    /// The project directory, if the session has one.
+    pub project_dir: Option<PathBuf>,
+    /// `docker`, or `none` for a proxy without a sandbox.
+    pub runtime: String,
+}
+
+/// What a proxy admits: sent at the start, and again at every reload.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyDocument {
+    /// The rules that hold from the start, grouped by where they came from.
+    pub rules: Vec<RuleGroup>,
+    /// Screened networks that are opened on purpose.
+    pub allow_cidr: Vec<IpNet>,
+    /// Ports of the host's loopback that `host.vibepit` reaches.
+    pub allow_host_ports: Vec<u16>,
+    /// Resolvers to ask. Empty: those of the system the proxy runs on.
+    pub upstream_dns: Vec<SocketAddr>,
+    /// Further addresses that are never dialled: the host's own.
+    pub screened: Vec<IpAddr>,
+}
+
+/// Rules of one verdict and one origin. A million entries are one group, not a million objects.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleGroup {
+    /// What the rules say.
+    pub verdict: Verdict,
+    /// Where they came from.
+    pub origin: Origin,
+    /// What they cover.
+    pub entries: Vec<Entry>,
+}
+
+/// The addresses the doors listen on. Port 0 lets the kernel choose.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Doors {
+    /// The HTTP proxy.
+    pub http: Option<SocketAddr>,
+    /// The name server, over UDP and TCP.
+    pub dns: Option<SocketAddr>,
+}
+
+/// The addresses the control plane listens on.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlPoints {
+    /// Path of the Unix socket, as the proxy sees it.
+    pub socket: Option<PathBuf>,
+    /// The mTLS port.
+    pub tcp: Option<SocketAddr>,
+}
+
+/// A server's half of a session's PKI, as PEM.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsMaterial {
+    /// The session's CA.
+    pub ca: String,
+    /// The server's certificate.
+    pub cert: String,
+    /// The server's private key.
+    pub key: String,
+}
+
+impl std::fmt::Debug for TlsMaterial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsMaterial(…)")
+    }
+}
+
+/// How `host.vibepit:PORT` is dialled.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostAccess {
+    /// The proxy runs on the host: dial 127.0.0.1.
+    Loopback,
+    /// The launcher serves one Unix socket a port, `host-PORT.sock`, in this directory, and
+    /// relays it to the host's loopback. (A container cannot reach its host's loopback itself.)
+    Sockets(PathBuf),
+}
+
+/// A line to the proxy's standard input.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToProxy {
+    /// The first line, once.
+    Start(Box<Document>),
+    /// The answer to [`FromProxy::Reload`]: the policy as it reads now.
+    Policy(PolicyDocument),
+    /// The answer to [`FromProxy::Reload`] when the configuration cannot be used: one sentence.
+    ReloadFailed(String),
+}
+
+/// A line from the proxy's standard output.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromProxy {
+    /// Every door is open; these are the addresses they got.
+    Ready(Listening),
+    /// Somebody asked for a reload: read the configuration again.
+    Reload,
+    /// The proxy does not start; one sentence says why.
+    Failed(String),
+}
+
+/// Where a proxy that is ready listens.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Listening {
+    /// The HTTP proxy.
+    pub http: Option<SocketAddr>,
+    /// The name server.
+    pub dns: Option<SocketAddr>,
+    /// The mTLS control port.
+    pub tcp: Option<SocketAddr>,
+}

@@ -1,1 +1,3 @@
 //! vibepit
+
+pub mod policy;

@@ -95,8 +95,8 @@ impl Dialler {
             .into_iter()
             .filter(|ip| match permit.screen().check(*ip) {
                 Ok(()) => true,
-                Err(why) => {
-                    screened.get_or_insert((*ip, why));
+                Err(closed) => {
+                    screened.get_or_insert(closed);
                     false
                 }
             })
@@ -104,11 +104,11 @@ impl Dialler {
             .take(ADDRESSES_MAX)
             .collect();
         match (addresses.as_slice(), screened) {
-            ([], Some((ip, why))) => Err(Failure {
+            ([], Some(closed)) => Err(Failure {
                 reason: Reason::ScreenedAddress,
                 status: 403,
                 proxy_status: "http_request_denied",
-                why: format!("its address {ip} is never dialled: {why}"),
+                why: format!("it is never dialled: {closed}"),
             }),
             ([only], _) => match timeout(CONNECT, open(*only)).await {
                 Ok(connected) => connected.map_err(not_connected),

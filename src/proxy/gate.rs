@@ -163,7 +163,7 @@ impl Gate {
                 reason: Reason::Unlisted,
                 what: target.to_string(),
                 why: "no rule allows it".to_owned(),
-                remedy: format!("vibepit allow {}", Entry::for_target(&target)),
+                remedy: format!("vibepit allow {target}"),
             },
         };
         self.note_refusal(&target, door, &refusal, None).await;
@@ -262,7 +262,7 @@ impl Gate {
         let now = Instant::now();
         let fixed = snapshot.fixed.rules().iter();
         let live = snapshot.live.rules().iter().map(AsRef::as_ref);
-        fixed.chain(live).filter(|rule| !expired(rule, now)).map(view).collect()
+        fixed.chain(live).filter(|rule| rule.is_live(now)).map(view).collect()
     }
 
     /// How many rules are in force.
@@ -299,13 +299,9 @@ impl Gate {
                 let gone = live.remove(at);
                 self.ledger.rule_removed(RuleChange { rule: view(&gone), actor: actor.to_owned() });
             }
-            let rule = Arc::new(Rule::new(
-                entry.clone(),
-                verdict,
-                Origin::Session,
-                Scope::Session,
-                addition.ttl.map(|ttl| expiry(now, ttl)),
-            ));
+            let mut rule = Rule::new(entry.clone(), verdict, Origin::Session, Scope::Session);
+            rule.expires = addition.ttl.map(|ttl| expiry(now, ttl));
+            let rule = Arc::new(rule);
             result.added.push(entry.to_string());
             result.changes.push(RuleChange { rule: view(&rule), actor: actor.to_owned() });
             live.push(rule);
@@ -377,7 +373,7 @@ impl Gate {
         let snapshot = self.rules.load();
         let now = Instant::now();
         let (gone, kept): (Vec<_>, Vec<_>) =
-            snapshot.live.rules().iter().cloned().partition(|rule| expired(rule, now));
+            snapshot.live.rules().iter().cloned().partition(|rule| !rule.is_live(now));
         let next = kept.iter().filter_map(|rule| rule.expires.as_ref()).map(|e| e.at).min();
         if !gone.is_empty() {
             self.swap(&change, &snapshot, Some(kept), None);
@@ -418,22 +414,19 @@ impl Gate {
                 format!("it is never dialled: {why}"),
             ),
             Judgement::Unlisted => {
-                let says = format!(
-                    "no rule covers it; to allow it: vibepit allow {}",
-                    Entry::for_target(target)
-                );
+                let says = format!("no rule covers it; to allow it: vibepit allow {target}");
                 (Admission::Deny, Reason::Unlisted, None, says)
             }
         };
         let rule = which.and_then(|which| snapshot.rule(which)).map(view);
         let outranked = snapshot
             .matching(target)
-            .filter(|other| !expired(other, now))
+            .filter(|other| other.is_live(now))
             .map(view)
             .filter(|other| Some(other) != rule.as_ref())
             .collect();
         let nearest = match reason {
-            Reason::Unlisted => snapshot.nearest(target).map(view),
+            Reason::Unlisted => snapshot.nearest(target, now).map(view),
             _ => None,
         };
         Explanation {
@@ -457,7 +450,7 @@ impl Gate {
         entries
             .iter()
             .filter_map(|entry| {
-                let by = denies.iter().find(|deny| deny.entry.overlaps(entry))?;
+                let by = denies.iter().find(|deny| deny.entry.shadows(entry))?;
                 Some(Shadowed { entry: entry.to_string(), by: view(by) })
             })
             .collect()
@@ -524,8 +517,8 @@ impl Snapshot {
     /// The order of design 5: deny, allow, else unlisted; and what no rule can open is said
     /// before that.
     fn judge(&self, target: &Target, now: Instant) -> Judgement {
-        let fixed = self.fixed.decide(target, now);
-        let live = self.live.decide(target, now);
+        let fixed = self.fixed.decide(&target.host, target.port, now);
+        let live = self.live.decide(&target.host, target.port, now);
         let fixed_verdict = fixed.map(|at| self.fixed.rules()[at].verdict);
         let live_verdict = live.map(|at| self.live.rules()[at].verdict);
         match (live.zip(live_verdict), fixed.zip(fixed_verdict)) {
@@ -541,9 +534,9 @@ impl Snapshot {
             };
         }
         if let Host::Ip(ip) = target.host
-            && let Err(why) = self.screen.check(ip)
+            && let Err(screened) = self.screen.check(ip)
         {
-            return Judgement::Screened(why);
+            return Judgement::Screened(screened.why);
         }
         match (live, fixed, &target.host) {
             (Some(at), _, _) => Judgement::Allow(Which::Live(at)),
@@ -594,15 +587,15 @@ impl Snapshot {
         self.rule(which).map_or_else(|| "allow_host_ports".to_owned(), |rule| rule.entry.to_string())
     }
 
-    fn matching(&self, target: &Target) -> impl Iterator<Item = &Rule> {
-        let live = self.live.matching(target).map(|at| self.live.rules()[at].as_ref());
-        let fixed = self.fixed.matching(target).map(|at| &self.fixed.rules()[at]);
+    fn matching<'a>(&'a self, target: &'a Target) -> impl Iterator<Item = &'a Rule> {
+        let live = self.live.matching(&target.host, target.port).map(|at| self.live.rules()[at].as_ref());
+        let fixed = self.fixed.matching(&target.host, target.port).map(|at| &self.fixed.rules()[at]);
         live.chain(fixed)
     }
 
-    fn nearest(&self, target: &Target) -> Option<&Rule> {
-        let live = self.live.nearest(target).map(|at| self.live.rules()[at].as_ref());
-        live.or_else(|| self.fixed.nearest(target).map(|at| &self.fixed.rules()[at]))
+    fn nearest(&self, target: &Target, now: Instant) -> Option<&Rule> {
+        let live = self.live.nearest(target, now).map(|at| self.live.rules()[at].as_ref());
+        live.or_else(|| self.fixed.nearest(target, now).map(|at| &self.fixed.rules()[at]))
     }
 }
 
@@ -618,7 +611,7 @@ fn rules_of(groups: Vec<crate::api::RuleGroup>) -> (Vec<Rule>, Vec<Arc<Rule>>) {
             Origin::Preset | Origin::Config | Origin::Decision => Scope::Global,
         };
         for entry in group.entries {
-            let rule = Rule::new(entry, group.verdict, group.origin, scope, None);
+            let rule = Rule::new(entry, group.verdict, group.origin, scope);
             match group.origin {
                 Origin::Flag => live.push(Arc::new(rule)),
                 _ => fixed.push(rule),
@@ -632,12 +625,8 @@ fn is_host_name(host: &Host) -> bool {
     matches!(host, Host::Name(name) if name.as_str() == HOST_NAME)
 }
 
-fn expired(rule: &Rule, now: Instant) -> bool {
-    rule.expires.as_ref().is_some_and(|expiry| expiry.at <= now)
-}
-
 fn still_live(snapshot: &Snapshot, now: Instant) -> Vec<Arc<Rule>> {
-    snapshot.live.rules().iter().filter(|rule| !expired(rule, now)).cloned().collect()
+    snapshot.live.rules().iter().filter(|rule| rule.is_live(now)).cloned().collect()
 }
 
 fn expiry(now: Instant, ttl: Duration) -> Box<Expiry> {

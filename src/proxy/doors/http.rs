@@ -36,7 +36,7 @@ use crate::proxy::gate::Refusal;
 use crate::proxy::ledger::Passage;
 use crate::proxy::relay::relay;
 
-use super::head::{self, Bad};
+use super::head::Bad;
 use super::inlet::{Ending, Inlet};
 use super::{Road, answer, connect, refuse};
 
@@ -135,10 +135,11 @@ type Answer = Response<Either<Counted, Full<Bytes>>>;
 impl Client {
     /// One request and its answer.
     async fn exchange(&self, request: Request<Incoming>) -> Answer {
-        let target = match head::forward_target(request.uri().to_string().as_bytes()) {
+        let authority = request.uri().authority().map_or("", |authority| authority.as_str());
+        let target = match Target::from_authority_or(authority.as_bytes(), 80) {
             Ok(target) => target,
             // The strict reader took it, so this does not happen; and if it does, it is refused.
-            Err(why) => return self.malformed(why, request.uri()).await,
+            Err(error) => return self.malformed(error.to_string(), request.uri()).await,
         };
         if let Some(answer) = max_forwards_spent(&request) {
             return answer;

@@ -53,7 +53,11 @@ const OVERFLOW_UID: u32 = 65534;
 
 /// What this kernel calls the overflow uid (proc_sys_kernel(5)).
 static KERNEL_OVERFLOW_UID: LazyLock<Option<u32>> = LazyLock::new(|| {
-    fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?.trim().parse().ok()
+    fs::read_to_string("/proc/sys/kernel/overflowuid")
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 });
 
 /// Asks the kernel who connected, and judges them.
@@ -63,11 +67,18 @@ static KERNEL_OVERFLOW_UID: LazyLock<Option<u32>> = LazyLock::new(|| {
 /// [`PeerRefused`] for everybody but our own user in our own user namespace, and for a peer of
 /// whom the kernel tells nothing.
 pub fn check(stream: &UnixStream) -> Result<Peer, PeerRefused> {
-    let credentials = stream
-        .peer_cred()
-        .map_err(|_| PeerRefused { uid: None, why: "the kernel does not say who it is" })?;
-    let peer = Peer { uid: credentials.uid(), gid: credentials.gid() };
-    let refused = |why| PeerRefused { uid: Some(peer.uid), why };
+    let credentials = stream.peer_cred().map_err(|_| PeerRefused {
+        uid: None,
+        why: "the kernel does not say who it is",
+    })?;
+    let peer = Peer {
+        uid: credentials.uid(),
+        gid: credentials.gid(),
+    };
+    let refused = |why| PeerRefused {
+        uid: Some(peer.uid),
+        why,
+    };
 
     judge_uid(peer.uid, Uid::effective().as_raw(), *KERNEL_OVERFLOW_UID).map_err(refused)?;
     // The pid is 0 when the peer's pid namespace is not below ours: a person on the host who
@@ -102,10 +113,10 @@ fn judge_namespace(stream: &UnixStream, pid: i32) -> Result<(), &'static str> {
     };
     let process = PathBuf::from(format!("/proc/{pid}"));
     let verdict = same_user_namespace(Path::new("/proc/self"), &process);
-    if let Some(pidfd) = pidfd {
-        if has_exited(&pidfd) {
-            return Err("its process is gone");
-        }
+    if let Some(pidfd) = pidfd
+        && has_exited(&pidfd)
+    {
+        return Err("its process is gone");
     }
     verdict
 }
@@ -151,7 +162,9 @@ fn same_user_namespace(own: &Path, peer: &Path) -> Result<(), &'static str> {
 
 fn uid_map(process: &Path) -> Option<Vec<u32>> {
     let text = fs::read_to_string(process.join("uid_map")).ok()?;
-    text.split_ascii_whitespace().map(|number| number.parse().ok()).collect()
+    text.split_ascii_whitespace()
+        .map(|number| number.parse().ok())
+        .collect()
 }
 
 /// The map of the initial user namespace (user_namespaces(7)).

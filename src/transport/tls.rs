@@ -123,16 +123,25 @@ pub async fn accept(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<Ser
     TlsAcceptor::from(config).accept(tcp).await
 }
 
-type Material = (RootCertStore, Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+type Material = (
+    RootCertStore,
+    Vec<CertificateDer<'static>>,
+    PrivateKeyDer<'static>,
+);
 
 fn material(ca_pem: &str, cert_pem: &str, key_pem: &str) -> Result<Material, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates("CA certificate", ca_pem)? {
-        roots.add(certificate).map_err(|error| TlsError::Ca(error.to_string()))?;
+        roots
+            .add(certificate)
+            .map_err(|error| TlsError::Ca(error.to_string()))?;
     }
     let chain = certificates("certificate", cert_pem)?;
-    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
-        .map_err(|source| TlsError::Pem { what: "private key", source })?;
+    let key =
+        PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|source| TlsError::Pem {
+            what: "private key",
+            source,
+        })?;
     Ok((roots, chain, key))
 }
 

@@ -43,14 +43,24 @@ impl ReachablePath {
 /// When the path names no file, or its directory cannot be opened or is a symbolic link.
 pub fn reachable_path(socket: &Path) -> io::Result<ReachablePath> {
     if socket.as_os_str().len() <= SUN_PATH_MAX {
-        return Ok(ReachablePath { path: socket.to_owned(), _directory: None });
+        return Ok(ReachablePath {
+            path: socket.to_owned(),
+            _directory: None,
+        });
     }
     let (directory, name) = open_parent(socket)?;
     let path = through(&directory).join(name);
     if path.as_os_str().len() > SUN_PATH_MAX {
-        return Err(refuse(io::ErrorKind::InvalidFilename, socket, "has too long a file name"));
+        return Err(refuse(
+            io::ErrorKind::InvalidFilename,
+            socket,
+            "has too long a file name",
+        ));
     }
-    Ok(ReachablePath { path, _directory: Some(directory) })
+    Ok(ReachablePath {
+        path,
+        _directory: Some(directory),
+    })
 }
 
 /// Listens on `path`. The socket has mode 0600 from its first moment, and a leftover that nobody
@@ -71,7 +81,9 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     // unix_bind_bsd), so that it is born closed without changing the umask of every thread.
     fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
     let reachable = reachable_path(path)?;
-    socket.bind(reachable.path()).map_err(|error| with_path(error, path, "cannot listen on"))?;
+    socket
+        .bind(reachable.path())
+        .map_err(|error| with_path(error, path, "cannot listen on"))?;
 
     let made = fstatat(&directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
     if made.st_mode & 0o177 != 0 {
@@ -105,13 +117,21 @@ pub fn answers(path: &Path) -> bool {
 }
 
 fn open_own_socket(path: &Path) -> io::Result<OwnedFd> {
-    let socket = open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+    let socket = open(
+        path,
+        OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?;
     let found = fstat(&socket)?;
     if !is_socket(&found) {
         return Err(refuse(io::ErrorKind::InvalidInput, path, "is not a socket"));
     }
     if found.st_uid != Uid::effective().as_raw() {
-        return Err(refuse(io::ErrorKind::PermissionDenied, path, "belongs to another user"));
+        return Err(refuse(
+            io::ErrorKind::PermissionDenied,
+            path,
+            "belongs to another user",
+        ));
     }
     Ok(socket)
 }
@@ -153,9 +173,17 @@ fn probe(path: &Path) -> io::Result<bool> {
 
 fn open_parent(socket: &Path) -> io::Result<(OwnedFd, &OsStr)> {
     let (Some(parent), Some(name)) = (socket.parent(), socket.file_name()) else {
-        return Err(refuse(io::ErrorKind::InvalidInput, socket, "does not name a socket"));
+        return Err(refuse(
+            io::ErrorKind::InvalidInput,
+            socket,
+            "does not name a socket",
+        ));
     };
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let parent = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    };
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     match open(parent, flags, Mode::empty()) {
         Ok(directory) => Ok((directory, name)),

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod client;
+pub mod config;
 pub mod launcher;
 pub mod policy;
 pub mod proxy;

@@ -49,6 +49,17 @@ pub enum LayoutError {
         /// What to tell chmod.
         wanted: &'static str,
     },
+    /// The directory around it is missing and cannot be made.
+    #[error(
+        "cannot make {}, where sessions are announced: {source}; set XDG_RUNTIME_DIR to a directory \
+         of your own", path.display()
+    )]
+    NoBase {
+        /// The directory.
+        path: PathBuf,
+        /// What the kernel says.
+        source: io::Error,
+    },
     /// The kernel refused.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
@@ -165,9 +176,13 @@ impl Place {
 
     fn create(&self) -> Result<RuntimeDir, LayoutError> {
         let base = self.base();
-        make_dir(AT_FDCWD, base.as_os_str(), base)?;
+        make_dir(AT_FDCWD, base.as_os_str()).map_err(|error| LayoutError::NoBase {
+            path: base.to_owned(),
+            source: error.into(),
+        })?;
         let opened = self.open_base()?;
-        make_dir(&opened, self.name(), &self.path)?;
+        make_dir(&opened, self.name())
+            .map_err(|error| LayoutError::io("create", &self.path, error))?;
         self.open_existing()
     }
 
@@ -271,10 +286,10 @@ pub(super) fn open_private(
 }
 
 /// Makes a directory closed to others, or leaves one that exists as it is.
-fn make_dir(parent: impl AsFd, name: &OsStr, path: &Path) -> Result<(), LayoutError> {
+fn make_dir(parent: impl AsFd, name: &OsStr) -> Result<(), Errno> {
     match mkdirat(parent, name, Mode::S_IRWXU) {
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
-        Err(error) => Err(LayoutError::io("create", path, error)),
+        Err(error) => Err(error),
     }
 }
 

@@ -202,7 +202,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let listener = UnixListener::bind(&path).unwrap();
-        // The shell connects by way of curl, and curl is killed before anybody looks.
+        // curl connects, and is killed before anybody looks.
         let client = Command::new("curl")
             .args(["--silent", "--unix-socket"])
             .arg(&path)

@@ -28,10 +28,7 @@ impl Home {
         let dir = self.starting();
         let listener = unix::listen(&dir.control_socket()).unwrap();
         dir.announce(&record(&dir, name, project)).unwrap();
-        Live {
-            dir,
-            _listener: listener,
-        }
+        Live { dir, listener }
     }
 
     /// What a launcher leaves that was killed with its proxy.
@@ -47,7 +44,13 @@ impl Home {
 
 pub(super) struct Live {
     pub(super) dir: SessionDir,
-    _listener: UnixListener,
+    listener: UnixListener,
+}
+
+impl Live {
+    pub(super) fn apart(self) -> (SessionDir, UnixListener) {
+        (self.dir, self.listener)
+    }
 }
 
 pub(super) fn record(dir: &SessionDir, name: &str, project: Option<&Path>) -> Record {

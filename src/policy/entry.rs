@@ -37,6 +37,14 @@ impl Ports {
         }
     }
 
+    /// Whether some port is one of both.
+    pub(super) fn meets(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::One(port), other) | (other, Self::One(port)) => other.covers(port.get()),
+            (Self::Web | Self::Any, Self::Web | Self::Any) => true,
+        }
+    }
+
     /// Each value that covers a port, the most specific first.
     pub(super) fn all_that_cover(port: u16) -> impl Iterator<Item = Self> {
         let web = Some(Self::Web).filter(|web| web.covers(port));
@@ -84,6 +92,12 @@ impl Entry {
     /// Whether this host on this port is covered.
     pub fn covers(&self, host: &Host, port: u16) -> bool {
         self.ports.covers(port) && self.pattern.covers(host)
+    }
+
+    /// Whether a deny of this entry takes effect on all hosts of another one, on one of its ports
+    /// at least: what is said to a person who allows that one.
+    pub fn shadows(&self, other: &Self) -> bool {
+        self.ports.meets(other.ports) && self.pattern.includes(&other.pattern)
     }
 
     pub(super) fn with_ports(self, ports: Ports) -> Self {

@@ -239,6 +239,11 @@ impl Index {
             .chain(as_written.into_iter().flatten().map(Key::Net))
     }
 
+    /// The rules that share a pattern's key; among them all that have this very pattern.
+    pub(super) fn with_key_of<R: Borrow<Rule>>(&self, rules: &[R], pattern: &Pattern) -> &[u32] {
+        self.find(rules, &Key::of(pattern)).unwrap_or_default()
+    }
+
     fn find<R: Borrow<Rule>>(&self, rules: &[R], key: &Key<'_>) -> Option<&[u32]> {
         let slot = self.table.find(key.hash_with(&self.hasher), |slot| {
             let first = slot_rules(slot, &self.groups, &self.members)[0];

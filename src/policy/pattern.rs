@@ -37,6 +37,22 @@ impl Pattern {
             | (Self::Ip(_) | Self::Net(_), Host::Name(_)) => false,
         }
     }
+
+    /// Whether every host of another pattern is one of those meant. Of two different wildcards
+    /// only the plain case is seen: `**` over a suffix that the other one ends in.
+    pub(super) fn includes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Name(name)) => self.covers(&Host::Name(name.clone())),
+            (_, Self::Ip(ip)) => self.covers(&Host::Ip(*ip)),
+            (Self::Net(net), Self::Net(other)) => net.contains(other),
+            (Self::Wildcard(wide), Self::Wildcard(other)) => {
+                let under = other.suffix().strip_suffix(wide.suffix());
+                let below = under.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+                wide == other || (wide.head() == "**" && below)
+            }
+            (_, Self::Net(_) | Self::Wildcard(_)) => false,
+        }
+    }
 }
 
 impl From<&Host> for Pattern {

@@ -7,7 +7,7 @@ use std::borrow::Borrow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::entry::Entry;
+use super::entry::{Entry, Ports};
 use super::host::{Host, Target};
 use super::index::{Index, Run};
 use super::verdict::{Origin, Scope, Verdict};
@@ -135,6 +135,33 @@ impl<R: Borrow<Rule>> RuleSet<R> {
                 }
                 Host::Ip(_) => None,
             })
+    }
+
+    /// As [`decide`](Self::decide), for a host on whatever port: the allow rule that admits it
+    /// somewhere, unless a deny rule refuses it everywhere.
+    pub fn decide_host(&self, host: &Host, now: Instant) -> Option<usize> {
+        let mut allow = None;
+        let runs = self.index.candidates(&self.rules, host);
+        for at in runs
+            .flat_map(Run::iter)
+            .filter(|&at| self.rule(at).is_live(now))
+        {
+            match self.rule(at).verdict {
+                Verdict::Deny if self.rule(at).entry.ports() == Ports::Any => return Some(at),
+                Verdict::Deny => {}
+                Verdict::Allow => allow = allow.or(Some(at)),
+            }
+        }
+        allow
+    }
+
+    /// The rule with exactly this entry and verdict, live or not.
+    pub fn find(&self, entry: &Entry, verdict: Verdict) -> Option<usize> {
+        let same = self.index.with_key_of(&self.rules, entry.pattern());
+        same.iter().map(|&at| at as usize).find(|&at| {
+            let rule = self.rule(at);
+            rule.entry == *entry && rule.verdict == verdict
+        })
     }
 
     fn rule(&self, at: usize) -> &Rule {

@@ -4,18 +4,17 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::{FlockArg, OFlag, openat};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::Uid;
 
 use super::credentials::{Credentials, CredentialsError};
 use super::dir::{RECORD, control_socket, try_lock};
-use super::layout::{LayoutError, RuntimeDir, open_private};
+use super::layout::{LayoutError, RuntimeDir, is_private, open_private};
 use super::{Record, SessionId};
 use crate::transport::{tls, unix};
 
@@ -125,8 +124,10 @@ pub(super) fn ids(runtime: &RuntimeDir) -> Vec<SessionId> {
 /// The session with this id, if it announced itself and its record can be used.
 pub(super) fn find(runtime: &RuntimeDir, id: SessionId) -> Option<Found> {
     let dir = runtime.path().join(id.as_str());
-    let directory = open_private(runtime.directory(), id.as_str().as_ref(), &dir).ok()?;
-    let record = Record::parse(&read_record(&directory)?).ok()?;
+    if !is_private(runtime.directory(), id.as_str().as_ref()) {
+        return None;
+    }
+    let record = Record::parse(&read_record(runtime.directory(), id)?).ok()?;
     let belongs = record.id == id
         && record
             .control
@@ -163,17 +164,20 @@ fn same_place(announced: &Path, dir: &Path) -> bool {
         && identity(announced).is_some_and(|theirs| Some(theirs) == identity(&own))
 }
 
-fn read_record(directory: impl AsFd) -> Option<Vec<u8>> {
+fn read_record(runtime: &File, id: SessionId) -> Option<Vec<u8>> {
     // Nonblocking, so that a FIFO that stands there does not hold us.
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let file = File::from(openat(directory, RECORD, flags, Mode::empty()).ok()?);
-    let found = file.metadata().ok()?;
-    let limit = Record::MAX_BYTES as u64;
-    if !found.is_file() || found.uid() != Uid::effective().as_raw() || found.len() > limit {
+    let path = Path::new(id.as_str()).join(RECORD);
+    let mut file = File::from(openat(runtime, &path, flags, Mode::empty()).ok()?);
+    let found = fstat(&file).ok()?;
+    let is_file = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+    let length = usize::try_from(found.st_size).ok()?;
+    if !is_file || found.st_uid != Uid::effective().as_raw() || length > Record::MAX_BYTES {
         return None;
     }
-    let mut content = Vec::with_capacity(found.len() as usize + 1);
-    file.take(limit + 1).read_to_end(&mut content).ok()?;
+    // It was put there complete, by rename: the length that it has is the length that it keeps.
+    let mut content = vec![0; length];
+    file.read_exact(&mut content).ok()?;
     Some(content)
 }
 

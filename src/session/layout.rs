@@ -10,8 +10,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
-use nix::sys::stat::{FileStat, Mode, fstat, mkdirat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::Uid;
 
 /// Why a directory is not used.
@@ -283,6 +283,15 @@ pub(super) fn open_private(
         });
     }
     Ok(directory)
+}
+
+/// Whether `name` is a directory that [`open_private`] would open, at the price of one call.
+pub(super) fn is_private(parent: impl AsFd, name: &OsStr) -> bool {
+    fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|found| {
+        SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
+            && found.st_mode & 0o077 == 0
+            && found.st_uid == Uid::effective().as_raw()
+    })
 }
 
 /// Makes a directory closed to others, or leaves one that exists as it is.

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat};
 use nix::unistd::{Uid, UnlinkatFlags, unlinkat};
-use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 /// Bytes that fit into `sun_path` together with the terminating NUL (unix(7)).
@@ -19,34 +19,20 @@ const SUN_PATH_MAX: usize = 107;
 /// Connections that may wait to be accepted; the kernel caps it at net.core.somaxconn.
 const BACKLOG: u32 = 1024;
 
-/// A way to name a socket that fits into `sun_path`, however long its real path is.
+/// A path for connect(2) to a socket that was looked at.
 ///
 /// Keep it alive for as long as the path is used: it leads through its open descriptor.
 #[derive(Debug)]
 pub struct ReachablePath {
     path: PathBuf,
-    _directory: OwnedFd,
+    _socket: OwnedFd,
 }
 
 impl ReachablePath {
-    /// The path to give to bind(2) or connect(2).
+    /// The path to give to connect(2). Short, however long the socket's own path is.
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
-
-/// Finds a path for `socket` that bind(2) and connect(2) take: itself if it is short enough, else
-/// one through a descriptor of its directory.
-///
-/// # Errors
-///
-/// When the path names no file, or its directory cannot be opened or is a symbolic link.
-pub fn reachable_path(socket: &Path) -> io::Result<ReachablePath> {
-    let (directory, name) = open_parent(socket)?;
-    Ok(ReachablePath {
-        path: short(socket, &directory, name)?,
-        _directory: directory,
-    })
 }
 
 fn short(socket: &Path, directory: &OwnedFd, name: &OsStr) -> io::Result<PathBuf> {
@@ -105,9 +91,7 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 /// `NotFound` or `ConnectionRefused` when nobody listens there, `PermissionDenied` when it is
 /// somebody else's, `InvalidInput` when it is no socket, `WouldBlock` when its queue is full.
 pub async fn connect(path: &Path) -> io::Result<UnixStream> {
-    let socket = open_own_socket(path)?;
-    // Through the descriptor: what was looked at is what is connected to, and no path is too long.
-    UnixStream::connect(through(&socket)).await
+    UnixStream::connect(own_socket(path)?.path()).await
 }
 
 /// A path that leads to the very socket that [`connect`] would connect to, for whoever connects
@@ -118,16 +102,24 @@ pub async fn connect(path: &Path) -> io::Result<UnixStream> {
 /// As [`connect`], but for what only connecting tells.
 pub fn own_socket(path: &Path) -> io::Result<ReachablePath> {
     let socket = open_own_socket(path)?;
+    // Through the descriptor: what was looked at is what is connected to, and no path is too long.
     Ok(ReachablePath {
         path: through(&socket),
-        _directory: Some(socket),
+        _socket: socket,
     })
 }
 
 /// Whether somebody listens on the socket at `path`, told by connecting to it and closing again.
 /// Never waits. The same conditions as for [`connect`] hold; what does not meet them is `false`.
 pub fn answers(path: &Path) -> bool {
-    open_own_socket(path).is_ok_and(|socket| matches!(probe(&through(&socket)), Ok(true)))
+    // Most sockets that are asked about are dead, and to learn that takes three system calls; so
+    // what is alive is looked at afterwards.
+    let alive = if path.as_os_str().len() <= SUN_PATH_MAX {
+        probe(path)
+    } else {
+        open_own_socket(path).and_then(|socket| probe(&through(&socket)))
+    };
+    matches!(alive, Ok(true)) && open_own_socket(path).is_ok()
 }
 
 fn open_own_socket(path: &Path) -> io::Result<OwnedFd> {
@@ -173,16 +165,14 @@ fn clear_leftover(path: &Path, directory: &OwnedFd, name: &OsStr) -> io::Result<
 
 /// True when somebody listens, false when the socket is dead or gone.
 fn probe(path: &Path) -> io::Result<bool> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    match socket.connect(&SockAddr::unix(path)?) {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    match nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?) {
         Ok(()) => Ok(true),
-        Err(error) => match error.kind() {
-            // A full backlog: alive, and busy.
-            io::ErrorKind::WouldBlock => Ok(true),
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Ok(false),
-            _ => Err(error),
-        },
+        // A full backlog: alive, and busy.
+        Err(Errno::EAGAIN) => Ok(true),
+        Err(Errno::ECONNREFUSED | Errno::ENOENT) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

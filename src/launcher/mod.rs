@@ -5,6 +5,7 @@
 
 mod engine;
 mod offlimits;
+pub mod pki;
 mod project;
 mod report;
 mod undo;

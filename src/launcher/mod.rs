@@ -4,11 +4,15 @@
 //! processes share the words of `api`, and nothing else.
 
 mod engine;
+mod image;
+mod labels;
+mod mounts;
 mod offlimits;
 pub mod pki;
 mod project;
 mod report;
 mod undo;
+mod userland;
 mod volume;
 
 pub use engine::{Engine, EngineError, Facts, socket_path};

@@ -110,6 +110,20 @@ pub async fn connect(path: &Path) -> io::Result<UnixStream> {
     UnixStream::connect(through(&socket)).await
 }
 
+/// A path that leads to the very socket that [`connect`] would connect to, for whoever connects
+/// by path.
+///
+/// # Errors
+///
+/// As [`connect`], but for what only connecting tells.
+pub fn own_socket(path: &Path) -> io::Result<ReachablePath> {
+    let socket = open_own_socket(path)?;
+    Ok(ReachablePath {
+        path: through(&socket),
+        _directory: Some(socket),
+    })
+}
+
 /// Whether somebody listens on the socket at `path`, told by connecting to it and closing again.
 /// Never waits. The same conditions as for [`connect`] hold; what does not meet them is `false`.
 pub fn answers(path: &Path) -> bool {

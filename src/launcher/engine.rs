@@ -28,7 +28,9 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("facts", &self.facts).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("facts", &self.facts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -146,7 +148,10 @@ impl Engine {
         if let Err(error) = UnixStream::connect(&socket).await {
             return Err(unreachable(socket, error));
         }
-        let garbled = |source| EngineError::Garbled { socket: socket.clone(), source };
+        let garbled = |source| EngineError::Garbled {
+            socket: socket.clone(),
+            source,
+        };
         let address = format!("unix://{}", socket.display());
         let docker =
             Docker::connect_with_unix(&address, CALL_SECONDS, bollard::API_DEFAULT_VERSION)
@@ -166,7 +171,10 @@ impl Engine {
             return Err(EngineError::TooOld(facts.version));
         }
         same_kernel(&facts.socket, info.kernel_version.as_deref())?;
-        Ok(Self { docker, facts: Arc::new(facts) })
+        Ok(Self {
+            docker,
+            facts: Arc::new(facts),
+        })
     }
 
     /// What this engine is.
@@ -177,7 +185,11 @@ impl Engine {
     /// The `user` of a container whose processes are to be the person who runs vibepit: on a
     /// rootless engine the container's root already is that person.
     pub(crate) fn user(&self) -> (u32, u32) {
-        if self.facts.rootless { (0, 0) } else { (geteuid().as_raw(), getegid().as_raw()) }
+        if self.facts.rootless {
+            (0, 0)
+        } else {
+            (geteuid().as_raw(), getegid().as_raw())
+        }
     }
 
     /// `UsernsMode` for containers that share files with the person.
@@ -209,7 +221,9 @@ fn facts(socket: PathBuf, info: &SystemInfo) -> Facts {
 /// The first two numbers of a version; what is not there reads as 0.
 fn release(version: &str) -> (u32, u32) {
     let mut numbers = version.split('.').map(|part| {
-        let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        let digits = part
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(part.len());
         part[..digits].parse().unwrap_or(0)
     });
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
@@ -232,12 +246,22 @@ fn same_kernel(socket: &Path, engine: Option<&str>) -> Result<(), EngineError> {
 
 fn unreachable(socket: PathBuf, error: io::Error) -> EngineError {
     match error.kind() {
-        io::ErrorKind::NotFound => EngineError::Missing { hint: start_hint(&socket), socket },
+        io::ErrorKind::NotFound => EngineError::Missing {
+            hint: start_hint(&socket),
+            socket,
+        },
         io::ErrorKind::PermissionDenied => {
             let (owner, group) = owner_of(&socket);
-            EngineError::NoPermission { socket, owner, group }
+            EngineError::NoPermission {
+                socket,
+                owner,
+                group,
+            }
         }
-        _ => EngineError::Silent { socket, source: error },
+        _ => EngineError::Silent {
+            socket,
+            source: error,
+        },
     }
 }
 
@@ -260,12 +284,18 @@ fn start_hint(tried: &Path) -> String {
 fn owner_of(socket: &Path) -> (String, String) {
     use std::os::unix::fs::MetadataExt;
     let Ok(metadata) = std::fs::metadata(socket) else {
-        return ("its directory is closed to you".to_owned(), "docker".to_owned());
+        return (
+            "its directory is closed to you".to_owned(),
+            "docker".to_owned(),
+        );
     };
     let gid = metadata.gid();
     let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
     let group = group.map_or_else(|| gid.to_string(), |group| group.name);
-    (format!("it is open to its owner and to group {group}"), group)
+    (
+        format!("it is open to its owner and to group {group}"),
+        group,
+    )
 }
 
 #[cfg(test)]
@@ -274,12 +304,29 @@ mod tests {
 
     #[test]
     fn docker_host_names_a_unix_socket_or_is_refused() {
-        assert_eq!(socket_path(None).unwrap(), Path::new("/var/run/docker.sock"));
-        assert_eq!(socket_path(Some("")).unwrap(), Path::new("/var/run/docker.sock"));
-        assert_eq!(socket_path(Some("unix:///run/d.sock")).unwrap(), Path::new("/run/d.sock"));
-        for host in ["tcp://127.0.0.1:2375", "ssh://box.test", "unix://relative", "/run/d.sock"] {
+        assert_eq!(
+            socket_path(None).unwrap(),
+            Path::new("/var/run/docker.sock")
+        );
+        assert_eq!(
+            socket_path(Some("")).unwrap(),
+            Path::new("/var/run/docker.sock")
+        );
+        assert_eq!(
+            socket_path(Some("unix:///run/d.sock")).unwrap(),
+            Path::new("/run/d.sock")
+        );
+        for host in [
+            "tcp://127.0.0.1:2375",
+            "ssh://box.test",
+            "unix://relative",
+            "/run/d.sock",
+        ] {
             let error = socket_path(Some(host)).unwrap_err().to_string();
-            assert!(error.contains(host) && error.contains("unix:///"), "{error}");
+            assert!(
+                error.contains(host) && error.contains("unix:///"),
+                "{error}"
+            );
         }
     }
 
@@ -307,8 +354,14 @@ mod tests {
     async fn an_engine_that_is_not_there_is_named_with_the_next_step() {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("docker.sock");
-        let error = Engine::connect(socket.clone()).await.unwrap_err().to_string();
-        assert!(error.contains(&*socket.to_string_lossy()) && error.contains("start"), "{error}");
+        let error = Engine::connect(socket.clone())
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&*socket.to_string_lossy()) && error.contains("start"),
+            "{error}"
+        );
 
         drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
         let error = Engine::connect(socket).await.unwrap_err();

@@ -50,7 +50,10 @@ impl Variable {
                 .into_string()
                 .map_err(|_| VariableError::NotText(name.to_owned()))?,
         };
-        Ok(Self { name: name.to_owned(), value })
+        Ok(Self {
+            name: name.to_owned(),
+            value,
+        })
     }
 }
 
@@ -61,7 +64,14 @@ const NO_PROXY: &str = "localhost,127.0.0.1,::1";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Trees of the host's userland that a PATH may lead to.
-const PROGRAM_TREES: [&str; 6] = ["/usr", "/opt", "/nix/store", "/nix/var/nix/profiles", "/bin", "/sbin"];
+const PROGRAM_TREES: [&str; 6] = [
+    "/usr",
+    "/opt",
+    "/nix/store",
+    "/nix/var/nix/profiles",
+    "/bin",
+    "/sbin",
+];
 
 /// What a command's environment is made of.
 pub(crate) struct Environment<'a> {
@@ -95,9 +105,16 @@ impl Environment<'_> {
         list.extend(self.term.iter().map(|term| format!("TERM={term}")));
         list.retain(|entry| {
             let name = entry.split('=').next();
-            !self.variables.iter().any(|variable| Some(variable.name.as_str()) == name)
+            !self
+                .variables
+                .iter()
+                .any(|variable| Some(variable.name.as_str()) == name)
         });
-        list.extend(self.variables.iter().map(|v| format!("{}={}", v.name, v.value)));
+        list.extend(
+            self.variables
+                .iter()
+                .map(|v| format!("{}={}", v.name, v.value)),
+        );
         list
     }
 }
@@ -106,7 +123,9 @@ impl Environment<'_> {
 fn visible_path(host: &str) -> String {
     let mut entries: Vec<&str> = Vec::new();
     for entry in host.split(':').chain(PATH.split(':')) {
-        let visible = PROGRAM_TREES.iter().any(|tree| Path::new(entry).starts_with(tree));
+        let visible = PROGRAM_TREES
+            .iter()
+            .any(|tree| Path::new(entry).starts_with(tree));
         if visible && !entry.contains("..") && !entries.contains(&entry) {
             entries.push(entry);
         }
@@ -121,20 +140,35 @@ mod tests {
     #[test]
     fn a_variable_is_written_out_or_taken_from_here() {
         let here = |name: &str| (name == "TOKEN").then(|| OsString::from("x=y"));
-        let variable = |name: &str, value: &str| Variable { name: name.into(), value: value.into() };
-        assert_eq!(Variable::parse("A=b=c", here).unwrap(), variable("A", "b=c"));
+        let variable = |name: &str, value: &str| Variable {
+            name: name.into(),
+            value: value.into(),
+        };
+        assert_eq!(
+            Variable::parse("A=b=c", here).unwrap(),
+            variable("A", "b=c")
+        );
         assert_eq!(Variable::parse("A=", here).unwrap(), variable("A", ""));
-        assert_eq!(Variable::parse("TOKEN", here).unwrap(), variable("TOKEN", "x=y"));
+        assert_eq!(
+            Variable::parse("TOKEN", here).unwrap(),
+            variable("TOKEN", "x=y")
+        );
         let error = Variable::parse("NOPE", here).unwrap_err().to_string();
         assert!(error.contains("NOPE=VALUE"), "{error}");
         for bad in ["", "=x", "A B=c"] {
-            assert!(matches!(Variable::parse(bad, here), Err(VariableError::Syntax(_))), "{bad}");
+            assert!(
+                matches!(Variable::parse(bad, here), Err(VariableError::Syntax(_))),
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn a_command_sees_the_proxy_in_both_cases_and_the_persons_word_wins() {
-        let variables = [Variable { name: "no_proxy".into(), value: "intern.test".into() }];
+        let variables = [Variable {
+            name: "no_proxy".into(),
+            value: "intern.test".into(),
+        }];
         let list = Environment {
             proxy: "172.18.0.2:3128".parse().unwrap(),
             home: Path::new("/home/u"),

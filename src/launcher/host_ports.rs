@@ -27,7 +27,10 @@ pub(crate) struct HostPorts {
 impl HostPorts {
     /// Serves nothing yet. The sockets will be in `directory`.
     pub(crate) fn new(directory: PathBuf) -> Self {
-        Self { directory, served: BTreeMap::new() }
+        Self {
+            directory,
+            served: BTreeMap::new(),
+        }
     }
 
     /// Serves these ports and no others. A port that stays keeps its connections.
@@ -36,7 +39,12 @@ impl HostPorts {
     ///
     /// When a socket cannot be made; the ports before it are served.
     pub(crate) fn serve(&mut self, ports: &[u16]) -> io::Result<()> {
-        let gone: Vec<u16> = self.served.keys().filter(|p| !ports.contains(p)).copied().collect();
+        let gone: Vec<u16> = self
+            .served
+            .keys()
+            .filter(|p| !ports.contains(p))
+            .copied()
+            .collect();
         for port in gone {
             self.served.remove(&port);
             let _ = fs::remove_file(self.directory.join(socket_name(port)));
@@ -76,7 +84,9 @@ async fn accept(listener: UnixListener, port: u16) {
     let mut connections = JoinSet::new();
     loop {
         // The semaphore is never closed.
-        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            return;
+        };
         let Ok((stream, _)) = listener.accept().await else {
             // Out of descriptors: the next connection that ends gives one back.
             drop(slot);
@@ -96,8 +106,10 @@ async fn accept(listener: UnixListener, port: u16) {
 
 async fn relay(mut stream: UnixStream, port: u16) -> io::Result<()> {
     // Development servers often listen on `localhost`, which may be either.
-    let loopback: [SocketAddr; 2] =
-        [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
+    let loopback: [SocketAddr; 2] = [
+        (Ipv4Addr::LOCALHOST, port).into(),
+        (Ipv6Addr::LOCALHOST, port).into(),
+    ];
     let mut service = TcpStream::connect(&loopback[..]).await?;
     service.set_nodelay(true)?;
     copy_bidirectional(&mut stream, &mut service).await?;
@@ -119,7 +131,10 @@ mod tests {
         let mut ports = HostPorts::new(directory.path().to_owned());
         ports.serve(&[port]).unwrap();
         let path = directory.path().join(format!("host-{port}.sock"));
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
 
         let mut client = UnixStream::connect(&path).await.unwrap();
         client.write_all(b"question").await.unwrap();

@@ -30,7 +30,16 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new(id: SessionId, project: &Path, runtime_dir: &Path) -> Self {
-        Self { id, project: project.to_owned(), runtime_dir: runtime_dir.to_owned() }
+        Self {
+            id,
+            project: project.to_owned(),
+            runtime_dir: runtime_dir.to_owned(),
+        }
+    }
+
+    /// The session.
+    pub(crate) fn id(&self) -> SessionId {
+        self.id
     }
 
     pub(crate) fn network(&self) -> String {
@@ -45,17 +54,27 @@ impl Names {
         format!("vibepit-{}-sandbox", self.id)
     }
 
+    pub(crate) fn home(&self) -> String {
+        format!("vibepit-{}-home", self.id)
+    }
+
     /// The labels of this session's thing with this role.
     pub(crate) fn labels(&self, role: &str) -> HashMap<String, String> {
         let mut labels = ours(role);
         labels.insert(SESSION.to_owned(), self.id.to_string());
         labels.insert(PROJECT.to_owned(), self.project.display().to_string());
-        labels.insert(RUNTIME_DIR.to_owned(), self.runtime_dir.display().to_string());
+        labels.insert(
+            RUNTIME_DIR.to_owned(),
+            self.runtime_dir.display().to_string(),
+        );
         labels
     }
 }
 
 /// The labels of a thing that outlives its session.
 pub(crate) fn ours(role: &str) -> HashMap<String, String> {
-    HashMap::from([(OURS.to_owned(), "true".to_owned()), (ROLE.to_owned(), role.to_owned())])
+    HashMap::from([
+        (OURS.to_owned(), "true".to_owned()),
+        (ROLE.to_owned(), role.to_owned()),
+    ])
 }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use bollard::models::{Mount, MountBindOptions, MountType, MountVolumeOptions};
+use bollard::models::{Mount, MountBindOptions, MountType};
 
 /// A host path at a place in the container.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,11 +17,19 @@ pub(crate) struct Bind {
 
 impl Bind {
     pub(crate) fn read_only(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
-        Self { source: source.into(), target: target.into(), read_only: true }
+        Self {
+            source: source.into(),
+            target: target.into(),
+            read_only: true,
+        }
     }
 
     pub(crate) fn writable(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
-        Self { source: source.into(), target: target.into(), read_only: false }
+        Self {
+            source: source.into(),
+            target: target.into(),
+            read_only: false,
+        }
     }
 }
 
@@ -55,12 +63,15 @@ impl MountTable {
     fn parts(&self, bind: &Bind) -> Vec<Bind> {
         let mut parts = vec![bind.clone()];
         if bind.read_only {
-            parts.extend(self.0.iter().filter(|point| **point != bind.source).filter_map(
-                |point| {
-                    let inside = point.strip_prefix(&bind.source).ok()?;
-                    Some(Bind::read_only(point, bind.target.join(inside)))
-                },
-            ));
+            parts.extend(
+                self.0
+                    .iter()
+                    .filter(|point| **point != bind.source)
+                    .filter_map(|point| {
+                        let inside = point.strip_prefix(&bind.source).ok()?;
+                        Some(Bind::read_only(point, bind.target.join(inside)))
+                    }),
+            );
         }
         parts
     }
@@ -69,7 +80,11 @@ impl MountTable {
     ///
     /// They are objects and not `SRC:DST` strings, so that a colon in a path is only a colon.
     pub(crate) fn mounts(&self, binds: &[Bind]) -> Vec<Mount> {
-        binds.iter().flat_map(|bind| self.parts(bind)).map(|part| mount(&part)).collect()
+        binds
+            .iter()
+            .flat_map(|bind| self.parts(bind))
+            .map(|part| mount(&part))
+            .collect()
     }
 }
 
@@ -87,17 +102,13 @@ fn mount(bind: &Bind) -> Mount {
     }
 }
 
-/// A named volume of the engine's, made by the caller.
+/// A named volume of the engine's, made by the caller. When it is new, it takes the owner and the
+/// mode of the directory that the container's image has at its place.
 pub(crate) fn volume(name: &str, target: &Path) -> Mount {
     Mount {
         typ: Some(MountType::VOLUME),
         source: Some(name.to_owned()),
         target: Some(text(target)),
-        // Nothing of the image goes into it: the home of a session is the same for every image.
-        volume_options: Some(MountVolumeOptions {
-            no_copy: Some(true),
-            ..MountVolumeOptions::default()
-        }),
         ..Mount::default()
     }
 }
@@ -145,10 +156,16 @@ mod tests {
         let parts = table.parts(&Bind::read_only("/usr", "/usr"));
         assert_eq!(
             parts,
-            [Bind::read_only("/usr", "/usr"), Bind::read_only("/usr/local", "/usr/local")]
+            [
+                Bind::read_only("/usr", "/usr"),
+                Bind::read_only("/usr/local", "/usr/local")
+            ]
         );
         let moved = table.parts(&Bind::read_only("/mnt", "/data"));
-        assert_eq!(moved[1], Bind::read_only("/mnt/with blank", "/data/with blank"));
+        assert_eq!(
+            moved[1],
+            Bind::read_only("/mnt/with blank", "/data/with blank")
+        );
     }
 
     #[test]
@@ -156,7 +173,10 @@ mod tests {
         let mounts = MountTable::parse(TABLE).mounts(&[Bind::writable("/usr", "/x")]);
         assert_eq!(mounts.len(), 1);
         let options = mounts[0].bind_options.as_ref().unwrap();
-        assert_eq!((mounts[0].read_only, options.non_recursive), (Some(false), Some(false)));
+        assert_eq!(
+            (mounts[0].read_only, options.non_recursive),
+            (Some(false), Some(false))
+        );
     }
 
     #[test]

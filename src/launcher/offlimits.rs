@@ -76,15 +76,21 @@ impl OffLimits {
             sockets.push(runtime.join("docker.sock"));
             sockets.push(runtime.join("podman/podman.sock"));
         }
-        sockets.extend(listening(&std::fs::read_to_string("/proc/net/unix").unwrap_or_default()));
+        sockets.extend(listening(
+            &std::fs::read_to_string("/proc/net/unix").unwrap_or_default(),
+        ));
         Self::new(&sockets, own)
     }
 
     /// These sockets and these directories.
     pub fn new(sockets: &[PathBuf], own: &[PathBuf]) -> Self {
-        let sockets = sockets.iter().map(|path| (resolve(path), What::EngineSocket));
+        let sockets = sockets
+            .iter()
+            .map(|path| (resolve(path), What::EngineSocket));
         let own = own.iter().map(|path| (resolve(path), What::OwnDirectory));
-        Self { paths: sockets.chain(own).collect() }
+        Self {
+            paths: sockets.chain(own).collect(),
+        }
     }
 
     /// What of this `path` (resolved by the caller) is, holds, or lies in.
@@ -93,7 +99,10 @@ impl OffLimits {
             .file_name()
             .is_some_and(|name| SOCKET_NAMES.iter().any(|known| name == *known));
         if named && is_socket(path) {
-            return Some(Held { path: path.to_owned(), what: What::EngineSocket });
+            return Some(Held {
+                path: path.to_owned(),
+                what: What::EngineSocket,
+            });
         }
         self.paths
             .iter()
@@ -101,7 +110,10 @@ impl OffLimits {
                 off.starts_with(path) || (*what == What::OwnDirectory && path.starts_with(off))
             })
             .or_else(|| self.paths.iter().find(|(off, _)| same_file(off, path)))
-            .map(|(off, what)| Held { path: off.clone(), what: *what })
+            .map(|(off, what)| Held {
+                path: off.clone(),
+                what: *what,
+            })
     }
 }
 
@@ -114,7 +126,9 @@ fn listening(table: &str) -> Vec<PathBuf> {
         .map(PathBuf::from)
         .filter(|path| {
             path.is_absolute()
-                && path.file_name().is_some_and(|name| SOCKET_NAMES.iter().any(|n| name == *n))
+                && path
+                    .file_name()
+                    .is_some_and(|name| SOCKET_NAMES.iter().any(|n| name == *n))
         })
         .collect()
 }
@@ -126,7 +140,10 @@ pub(crate) fn resolve(path: &Path) -> PathBuf {
     loop {
         match existing.canonicalize() {
             Ok(resolved) => {
-                return rest.iter().rev().fold(resolved, |path, name| path.join(name));
+                return rest
+                    .iter()
+                    .rev()
+                    .fold(resolved, |path, name| path.join(name));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(_) => return path.to_owned(),
@@ -171,7 +188,12 @@ mod tests {
         let _listener = UnixListener::bind(&socket).unwrap();
         let off = OffLimits::new(std::slice::from_ref(&socket), &[]);
         for held in [&socket, &root.join("run"), &root, Path::new("/")] {
-            assert_eq!(off.held_by(held).unwrap().path, socket, "{}", held.display());
+            assert_eq!(
+                off.held_by(held).unwrap().path,
+                socket,
+                "{}",
+                held.display()
+            );
         }
         assert_eq!(off.held_by(&root.join("run/sub")), None);
     }
@@ -185,7 +207,10 @@ mod tests {
         std::fs::hard_link(&socket, root.join("innocent")).unwrap();
         let off = OffLimits::new(std::slice::from_ref(&socket), &[]);
         assert!(off.held_by(&root.join("innocent")).is_some());
-        assert!(OffLimits::default().held_by(&socket).is_some(), "known by its file name");
+        assert!(
+            OffLimits::default().held_by(&socket).is_some(),
+            "known by its file name"
+        );
     }
 
     #[test]
@@ -195,14 +220,24 @@ mod tests {
         std::fs::create_dir(root.join("run")).unwrap();
         symlink(root.join("run"), root.join("var-run")).unwrap();
         let off = OffLimits::new(&[root.join("var-run/docker.sock")], &[]);
-        assert!(off.held_by(&root.join("run")).is_some(), "though the socket does not exist yet");
+        assert!(
+            off.held_by(&root.join("run")).is_some(),
+            "though the socket does not exist yet"
+        );
     }
 
     #[test]
     fn vibepits_own_directories_are_off_limits_inside_too() {
         let off = OffLimits::new(&[], &[PathBuf::from("/home/u/.config/vibepit")]);
-        for held in ["/home/u/.config", "/home/u/.config/vibepit", "/home/u/.config/vibepit/x"] {
-            assert_eq!(off.held_by(Path::new(held)).unwrap().what, What::OwnDirectory);
+        for held in [
+            "/home/u/.config",
+            "/home/u/.config/vibepit",
+            "/home/u/.config/vibepit/x",
+        ] {
+            assert_eq!(
+                off.held_by(Path::new(held)).unwrap().what,
+                What::OwnDirectory
+            );
         }
         assert_eq!(off.held_by(Path::new("/home/u/project")), None);
     }

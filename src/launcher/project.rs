@@ -94,7 +94,10 @@ impl Project {
     ///
     /// When that directory must not be open to a sandbox, or cannot be.
     pub fn find(start: &Path, home: Option<&Path>, off: &OffLimits) -> Result<Self, ProjectError> {
-        let unusable = |source| ProjectError::Unusable { path: start.to_owned(), source };
+        let unusable = |source| ProjectError::Unusable {
+            path: start.to_owned(),
+            source,
+        };
         let start = start.canonicalize().map_err(unusable)?;
         if !start.is_dir() {
             return Err(ProjectError::NotADirectory(start));
@@ -110,7 +113,10 @@ impl Project {
             return Err(ProjectError::TooMuch { path, why });
         }
         if let Some(what) = unmountable(&path) {
-            return Err(ProjectError::Unmountable { path: format!("{path:?}"), what });
+            return Err(ProjectError::Unmountable {
+                path: format!("{path:?}"),
+                what,
+            });
         }
         if let Some(held) = off.held_by(&path) {
             return Err(ProjectError::OffLimits { path, held });
@@ -151,7 +157,10 @@ fn too_much(path: &Path, home: Option<&Path>) -> Option<&'static str> {
             return Some("above your home directory");
         }
     }
-    let system = SYSTEM.iter().chain(&SCRATCH).any(|tree| path == Path::new(tree));
+    let system = SYSTEM
+        .iter()
+        .chain(&SCRATCH)
+        .any(|tree| path == Path::new(tree));
     let kernel = KERNEL.iter().any(|tree| path.starts_with(tree));
     (system || kernel).then_some("a directory of the system")
 }
@@ -192,9 +201,15 @@ mod tests {
         let (_guard, home) = home();
         create_dir_all(home.join("code/app/src/deep")).unwrap();
         create_dir(home.join("code/app/.git")).unwrap();
-        assert_eq!(find(&home.join("code/app/src/deep"), &home).unwrap(), home.join("code/app"));
+        assert_eq!(
+            find(&home.join("code/app/src/deep"), &home).unwrap(),
+            home.join("code/app")
+        );
         write(home.join("code/app/src/.git"), "gitdir: elsewhere").unwrap();
-        assert_eq!(find(&home.join("code/app/src"), &home).unwrap(), home.join("code/app/src"));
+        assert_eq!(
+            find(&home.join("code/app/src"), &home).unwrap(),
+            home.join("code/app/src")
+        );
     }
 
     #[test]
@@ -202,7 +217,10 @@ mod tests {
         let (_guard, home) = home();
         create_dir_all(home.join("notes")).unwrap();
         create_dir(home.join(".git")).unwrap();
-        assert_eq!(find(&home.join("notes"), &home).unwrap(), home.join("notes"));
+        assert_eq!(
+            find(&home.join("notes"), &home).unwrap(),
+            home.join("notes")
+        );
     }
 
     #[test]
@@ -225,7 +243,10 @@ mod tests {
         let (guard, home) = home();
         let link = guard.path().join("work");
         symlink(&home, &link).unwrap();
-        assert!(matches!(find(&link, &home), Err(ProjectError::TooMuch { .. })));
+        assert!(matches!(
+            find(&link, &home),
+            Err(ProjectError::TooMuch { .. })
+        ));
     }
 
     #[test]
@@ -233,7 +254,10 @@ mod tests {
         let (guard, home) = home();
         let link = guard.path().join("home-link");
         symlink(&home, &link).unwrap();
-        assert!(matches!(find(&home, &link), Err(ProjectError::TooMuch { .. })));
+        assert!(matches!(
+            find(&home, &link),
+            Err(ProjectError::TooMuch { .. })
+        ));
     }
 
     #[test]
@@ -243,7 +267,10 @@ mod tests {
         create_dir(home.join("a\nb")).unwrap();
         assert_eq!(find(&home.join("a:b"), &home).unwrap(), home.join("a:b"));
         let error = find(&home.join("a\nb"), &home).unwrap_err().to_string();
-        assert!(error.contains("control character") && !error.contains('\n'), "{error}");
+        assert!(
+            error.contains("control character") && !error.contains('\n'),
+            "{error}"
+        );
     }
 
     #[test]
@@ -252,7 +279,10 @@ mod tests {
         create_dir_all(home.join("app")).unwrap();
         symlink(&home, home.join("app/.vibepit")).unwrap();
         let error = find(&home.join("app"), &home).unwrap_err().to_string();
-        assert!(error.contains("symbolic link") && error.contains("remove it"), "{error}");
+        assert!(
+            error.contains("symbolic link") && error.contains("remove it"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -260,7 +290,9 @@ mod tests {
         let (_guard, home) = home();
         create_dir_all(home.join("app/run")).unwrap();
         let off = OffLimits::new(&[home.join("app/run/docker.sock")], &[]);
-        let error = Project::find(&home.join("app"), Some(&home), &off).unwrap_err().to_string();
+        let error = Project::find(&home.join("app"), Some(&home), &off)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("docker.sock"), "{error}");
     }
 
@@ -270,6 +302,9 @@ mod tests {
         let error = find(&home.join("nowhere"), &home).unwrap_err().to_string();
         assert!(error.contains("nowhere"), "{error}");
         write(home.join("file"), "").unwrap();
-        assert!(matches!(find(&home.join("file"), &home), Err(ProjectError::NotADirectory(_))));
+        assert!(matches!(
+            find(&home.join("file"), &home),
+            Err(ProjectError::NotADirectory(_))
+        ));
     }
 }

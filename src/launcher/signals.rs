@@ -117,10 +117,7 @@ impl Signals {
 }
 
 fn forward(kind: SignalKind, name: Signal, queue: UnboundedSender<Signal>) -> Result<()> {
-    let mut stream =
-        signal(kind).with_context(|| format!("cannot listen for {}", name.name()))?;
-    tokio::spawn(async move {
-        while stream.recv().await.is_some() && queue.send(name).is_ok() {}
-    });
+    let mut stream = signal(kind).with_context(|| format!("cannot listen for {}", name.name()))?;
+    tokio::spawn(async move { while stream.recv().await.is_some() && queue.send(name).is_ok() {} });
     Ok(())
 }

@@ -26,7 +26,8 @@ impl Undo {
         F: FnOnce() -> W + Send + 'static,
         W: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
-        self.steps.push((what.into(), Box::new(move || Box::pin(step()))));
+        self.steps
+            .push((what.into(), Box::new(move || Box::pin(step()))));
     }
 
     /// Undoes everything, the newest first. One failure does not stop the others; each is
@@ -61,7 +62,11 @@ mod tests {
             let seen = seen.clone();
             undo.push(name, move || async move {
                 seen.lock().unwrap().push(name);
-                if name == "proxy" { Err(anyhow::anyhow!("it is busy")) } else { Ok(()) }
+                if name == "proxy" {
+                    Err(anyhow::anyhow!("it is busy"))
+                } else {
+                    Ok(())
+                }
             });
         }
         let left = undo.run().await;

@@ -123,14 +123,18 @@ impl Userland {
         let home = match &merged {
             Ok(target) => Path::new("/").join(target),
             Err(_) => {
-                self.binds.push(Bind::read_only(root.join("sbin"), SBIN_ELSEWHERE));
+                self.binds
+                    .push(Bind::read_only(root.join("sbin"), SBIN_ELSEWHERE));
                 PathBuf::from(SBIN_ELSEWHERE)
             }
         };
-        let Ok(entries) = fs::read_dir(root.join("sbin")) else { return };
+        let Ok(entries) = fs::read_dir(root.join("sbin")) else {
+            return;
+        };
         for name in entries.flatten().map(|entry| entry.file_name()) {
             if name != "docker-init" {
-                self.links.push((Path::new("/sbin").join(&name), home.join(&name)));
+                self.links
+                    .push((Path::new("/sbin").join(&name), home.join(&name)));
             }
         }
     }
@@ -138,10 +142,15 @@ impl Userland {
     /// Adds one path if it is there and open to all, and covers what is closed below it.
     fn add(&mut self, root: &Path, path: &Path, depth: usize) {
         // A link is followed: what it leads to appears at the link's own place.
-        let Ok(source) = root.join(path.strip_prefix("/").unwrap_or(path)).canonicalize() else {
+        let Ok(source) = root
+            .join(path.strip_prefix("/").unwrap_or(path))
+            .canonicalize()
+        else {
             return;
         };
-        let Ok(metadata) = fs::metadata(&source) else { return };
+        let Ok(metadata) = fs::metadata(&source) else {
+            return;
+        };
         if !is_open(&metadata) || super::project::unmountable(&source).is_some() {
             return;
         }
@@ -152,10 +161,14 @@ impl Userland {
     }
 
     fn cover_closed(&mut self, directory: &Path, target: &Path, depth: usize) {
-        let Ok(entries) = fs::read_dir(directory) else { return };
+        let Ok(entries) = fs::read_dir(directory) else {
+            return;
+        };
         for entry in entries.flatten() {
             // Of the entry itself: a link leads to something that is judged at its own place.
-            let Ok(metadata) = entry.metadata() else { continue };
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
             let target = target.join(entry.file_name());
             match (metadata.is_dir(), is_open(&metadata)) {
                 (true, true) if depth > 0 => self.cover_closed(&entry.path(), &target, depth - 1),
@@ -179,7 +192,9 @@ fn is_open(metadata: &Metadata) -> bool {
 }
 
 fn etc_names(root: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(root.join("etc")) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(root.join("etc")) else {
+        return Vec::new();
+    };
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok())
@@ -201,12 +216,23 @@ mod tests {
     fn system() -> (tempfile::TempDir, PathBuf) {
         let guard = tempfile::tempdir().unwrap();
         let root = guard.path().canonicalize().unwrap();
-        for directory in ["usr/bin", "usr/sbin", "etc/ssl/private", "etc/ssl/certs", "etc/ssh"] {
+        for directory in [
+            "usr/bin",
+            "usr/sbin",
+            "etc/ssl/private",
+            "etc/ssl/certs",
+            "etc/ssh",
+        ] {
             create_dir_all(root.join(directory)).unwrap();
         }
         symlink("usr/bin", root.join("bin")).unwrap();
         symlink("usr/sbin", root.join("sbin")).unwrap();
-        for file in ["usr/sbin/ldconfig", "usr/sbin/docker-init", "etc/passwd", "etc/shadow"] {
+        for file in [
+            "usr/sbin/ldconfig",
+            "usr/sbin/docker-init",
+            "etc/passwd",
+            "etc/shadow",
+        ] {
             write(root.join(file), "").unwrap();
         }
         (guard, root)
@@ -217,7 +243,11 @@ mod tests {
     }
 
     fn targets(userland: &Userland) -> Vec<&str> {
-        userland.binds.iter().filter_map(|bind| bind.target.to_str()).collect()
+        userland
+            .binds
+            .iter()
+            .filter_map(|bind| bind.target.to_str())
+            .collect()
     }
 
     #[test]
@@ -235,7 +265,10 @@ mod tests {
         let link = |path: &str, target: &str| (PathBuf::from(path), PathBuf::from(target));
         assert_eq!(
             links,
-            [link("/bin", "usr/bin"), link("/sbin/ldconfig", "/usr/sbin/ldconfig")]
+            [
+                link("/bin", "usr/bin"),
+                link("/sbin/ldconfig", "/usr/sbin/ldconfig")
+            ]
         );
     }
 
@@ -265,7 +298,9 @@ mod tests {
         let userland = Userland::under(&root);
         assert_eq!(userland.covered, [PathBuf::from("/etc/ssl/private")]);
         assert!(
-            userland.binds.contains(&Bind::read_only("/dev/null", "/etc/ssl/certs/key.pem")),
+            userland
+                .binds
+                .contains(&Bind::read_only("/dev/null", "/etc/ssl/certs/key.pem")),
             "{userland:?}"
         );
         assert!(!targets(&userland).contains(&"/etc/passwd"));

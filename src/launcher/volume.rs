@@ -8,8 +8,15 @@ use super::offlimits::{Held, OffLimits};
 use super::project::unmountable;
 
 /// Trees of the kernel's, and files that the engine or vibepit puts into every sandbox.
-const RESERVED: [&str; 7] =
-    ["/proc", "/sys", "/dev", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/sbin/docker-init"];
+const RESERVED: [&str; 7] = [
+    "/proc",
+    "/sys",
+    "/dev",
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/hostname",
+    "/sbin/docker-init",
+];
 
 /// A volume as it is written, before anything is looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,14 +88,19 @@ impl FromStr for VolumeSpec {
     type Err = VolumeError;
 
     fn from_str(text: &str) -> Result<Self, VolumeError> {
-        let wrong = |why| VolumeError::Syntax { text: text.to_owned(), why };
+        let wrong = |why| VolumeError::Syntax {
+            text: text.to_owned(),
+            why,
+        };
         let (paths, read_only) = match text.rsplit_once(':') {
             Some((paths, "ro")) => (paths, true),
             Some((paths, "rw")) => (paths, false),
             _ => (text, false),
         };
         // The source may contain colons; the target starts with a slash, so the last ":/" parts them.
-        let colon = paths.rfind(":/").ok_or_else(|| wrong("it has no absolute destination"))?;
+        let colon = paths
+            .rfind(":/")
+            .ok_or_else(|| wrong("it has no absolute destination"))?;
         let (source, target) = (&paths[..colon], &paths[colon + 1..]);
         if source.is_empty() {
             return Err(wrong("it has no source"));
@@ -112,20 +124,33 @@ impl VolumeSpec {
     ///
     /// When the source is missing or off limits, or the target is taken.
     pub fn resolve(&self, off: &OffLimits, taken: &[PathBuf]) -> Result<Volume, VolumeError> {
-        let missing = |source| VolumeError::Source { path: self.source.clone(), source };
+        let missing = |source| VolumeError::Source {
+            path: self.source.clone(),
+            source,
+        };
         let source = self.source.canonicalize().map_err(missing)?;
         if let Some(held) = off.held_by(&source) {
             return Err(VolumeError::OffLimits { path: source, held });
         }
         for path in [&source, &self.target] {
             if let Some(what) = unmountable(path) {
-                return Err(VolumeError::Unmountable { path: format!("{path:?}"), what });
+                return Err(VolumeError::Unmountable {
+                    path: format!("{path:?}"),
+                    what,
+                });
             }
         }
         if let Some(why) = taken_already(&self.target, taken) {
-            return Err(VolumeError::Target { target: self.target.clone(), why });
+            return Err(VolumeError::Target {
+                target: self.target.clone(),
+                why,
+            });
         }
-        Ok(Volume { source, target: self.target.clone(), read_only: self.read_only })
+        Ok(Volume {
+            source,
+            target: self.target.clone(),
+            read_only: self.read_only,
+        })
     }
 }
 
@@ -138,11 +163,18 @@ fn clean(path: &Path) -> Option<PathBuf> {
 }
 
 fn taken_already(target: &Path, taken: &[PathBuf]) -> Option<String> {
-    if let Some(reserved) = RESERVED.iter().find(|reserved| target.starts_with(reserved)) {
+    if let Some(reserved) = RESERVED
+        .iter()
+        .find(|reserved| target.starts_with(reserved))
+    {
         return Some(format!("{reserved} is the sandbox's own"));
     }
     let reserved = RESERVED.iter().map(Path::new);
-    let below = taken.iter().map(PathBuf::as_path).chain(reserved).find(|t| t.starts_with(target));
+    let below = taken
+        .iter()
+        .map(PathBuf::as_path)
+        .chain(reserved)
+        .find(|t| t.starts_with(target));
     below.map(|below| match below == target {
         true => "something is mounted there already".to_owned(),
         false => format!("it would cover {}", below.display()),
@@ -165,8 +197,14 @@ mod tests {
         };
         assert_eq!(parse("/a:/b").unwrap(), spec("/a", "/b", false));
         assert_eq!(parse("/a:/b:ro").unwrap(), spec("/a", "/b", true));
-        assert_eq!(parse("./data:/b//c/./d:rw").unwrap(), spec("./data", "/b/c/d", false));
-        assert_eq!(parse("/with:colon:/b").unwrap(), spec("/with:colon", "/b", false));
+        assert_eq!(
+            parse("./data:/b//c/./d:rw").unwrap(),
+            spec("./data", "/b/c/d", false)
+        );
+        assert_eq!(
+            parse("/with:colon:/b").unwrap(),
+            spec("/with:colon", "/b", false)
+        );
         for bad in ["", "/a", ":/b", "/a:b", "/a:/b/../c", "/a:/b:z"] {
             let error = parse(bad).unwrap_err().to_string();
             assert!(error.contains("SRC:DST"), "{bad}: {error}");
@@ -181,7 +219,12 @@ mod tests {
         let _listener = UnixListener::bind(&socket).unwrap();
         std::os::unix::fs::symlink(&root, root.join("link")).unwrap();
         let off = OffLimits::new(std::slice::from_ref(&socket), &[]);
-        for source in [socket.clone(), root.clone(), root.join("link"), PathBuf::from("/")] {
+        for source in [
+            socket.clone(),
+            root.clone(),
+            root.join("link"),
+            PathBuf::from("/"),
+        ] {
             let spec: VolumeSpec = format!("{}:/mnt/x:ro", source.display()).parse().unwrap();
             let error = spec.resolve(&off, &[]).unwrap_err().to_string();
             assert!(error.contains("root on this machine"), "{error}");
@@ -191,8 +234,14 @@ mod tests {
     #[test]
     fn a_missing_source_is_refused_by_name() {
         let spec: VolumeSpec = "/nowhere/at/all:/x".parse().unwrap();
-        let error = spec.resolve(&OffLimits::default(), &[]).unwrap_err().to_string();
-        assert!(error.contains("/nowhere/at/all") && error.contains("must exist"), "{error}");
+        let error = spec
+            .resolve(&OffLimits::default(), &[])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("/nowhere/at/all") && error.contains("must exist"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -201,12 +250,30 @@ mod tests {
         let taken = [PathBuf::from("/usr"), PathBuf::from("/home/u/app")];
         let resolve = |target: &str| {
             let spec = format!("{}:{target}", source.path().display());
-            spec.parse::<VolumeSpec>().unwrap().resolve(&OffLimits::default(), &taken)
+            spec.parse::<VolumeSpec>()
+                .unwrap()
+                .resolve(&OffLimits::default(), &taken)
         };
-        for target in ["/", "/usr", "/proc/x", "/dev", "/home", "/etc", "/etc/resolv.conf"] {
-            assert!(matches!(resolve(target), Err(VolumeError::Target { .. })), "{target}");
+        for target in [
+            "/",
+            "/usr",
+            "/proc/x",
+            "/dev",
+            "/home",
+            "/etc",
+            "/etc/resolv.conf",
+        ] {
+            assert!(
+                matches!(resolve(target), Err(VolumeError::Target { .. })),
+                "{target}"
+            );
         }
-        for target in ["/data", "/home/u/app/vendor", "/etc/tool.conf", "/usr/share/x"] {
+        for target in [
+            "/data",
+            "/home/u/app/vendor",
+            "/etc/tool.conf",
+            "/usr/share/x",
+        ] {
             assert!(resolve(target).is_ok(), "{target}");
         }
     }

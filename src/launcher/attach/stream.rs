@@ -60,9 +60,14 @@ async fn request(socket: &Path, path: &str) -> Result<Upgraded> {
     let answer = sender.send_request(request).await?;
     let status = answer.status();
     if status != StatusCode::SWITCHING_PROTOCOLS {
-        let body = Limited::new(answer.into_body(), ERROR_BYTES).collect().await;
+        let body = Limited::new(answer.into_body(), ERROR_BYTES)
+            .collect()
+            .await;
         let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-        bail!("the engine answered {status}: {}", String::from_utf8_lossy(&body).trim());
+        bail!(
+            "the engine answered {status}: {}",
+            String::from_utf8_lossy(&body).trim()
+        );
     }
     Ok(hyper::upgrade::on(answer).await?)
 }
@@ -86,7 +91,11 @@ pub(crate) struct Demux<R> {
 
 impl<R: AsyncRead + Unpin> Demux<R> {
     pub(crate) fn new(inner: R) -> Self {
-        Self { inner, channel: Channel::Stdout, left: 0 }
+        Self {
+            inner,
+            channel: Channel::Stdout,
+            left: 0,
+        }
     }
 
     /// The next piece, at most as long as `buffer`; `None` at the end.
@@ -155,7 +164,13 @@ mod tests {
 
     #[tokio::test]
     async fn frames_are_told_apart_whatever_they_contain() {
-        let bytes = [frame(1, b"\x01\x00"), frame(2, b""), frame(2, b"err"), frame(1, b"x")].concat();
+        let bytes = [
+            frame(1, b"\x01\x00"),
+            frame(2, b""),
+            frame(2, b"err"),
+            frame(1, b"x"),
+        ]
+        .concat();
         let pieces = collect(&bytes, 64).await.unwrap();
         assert_eq!(
             pieces,

@@ -40,7 +40,11 @@ pub(crate) async fn of_this_process(docker: &Docker) -> Result<Executable> {
         .and_then(|packed| Ok(packed?))
         .context("the proxy's image could not be packed")?;
     let image = super::ensure(docker, PROXY, tarball).await?;
-    Ok(Executable { image, program: PROGRAM.to_owned(), library_path })
+    Ok(Executable {
+        image,
+        program: PROGRAM.to_owned(),
+        library_path,
+    })
 }
 
 /// The files that a program needs to run.
@@ -58,12 +62,23 @@ impl Parts {
         let own = std::fs::read_link(&executable)?;
         let mut objects = mapped_objects(&std::fs::read_to_string("/proc/self/maps")?);
         objects.remove(&own);
-        Ok(Self { executable, interpreter, objects })
+        Ok(Self {
+            executable,
+            interpreter,
+            objects,
+        })
     }
 
     fn library_path(&self) -> String {
-        let directories: BTreeSet<_> = self.objects.iter().filter_map(|path| path.parent()).collect();
-        let directories: Vec<_> = directories.iter().map(|path| path.to_string_lossy()).collect();
+        let directories: BTreeSet<_> = self
+            .objects
+            .iter()
+            .filter_map(|path| path.parent())
+            .collect();
+        let directories: Vec<_> = directories
+            .iter()
+            .map(|path| path.to_string_lossy())
+            .collect();
         directories.join(":")
     }
 
@@ -74,8 +89,9 @@ impl Parts {
             tarball.directory(Path::new(directory))?;
         }
         let mut add = |path: &Path, place: &Path| {
-            let file = File::open(path)
-                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+            let file = File::open(path).map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            })?;
             tarball.file(place, file.metadata()?.len(), file)
         };
         add(&self.executable, Path::new(PROGRAM))?;
@@ -84,7 +100,11 @@ impl Parts {
         }
         // The kernel looks for the interpreter under the very path the executable names, which is
         // often a link to the object that is mapped.
-        if let Some(interpreter) = self.interpreter.as_ref().filter(|i| !self.objects.contains(*i)) {
+        if let Some(interpreter) = self
+            .interpreter
+            .as_ref()
+            .filter(|i| !self.objects.contains(*i))
+        {
             add(interpreter, interpreter)?;
         }
         Ok(tarball)
@@ -125,7 +145,9 @@ fn interpreter(file: &mut (impl Read + Seek)) -> io::Result<Option<PathBuf>> {
     }
     for index in 0..u64::from(count) {
         let mut entry = [0; 56];
-        file.seek(SeekFrom::Start(table.saturating_add(index * u64::from(size))))?;
+        file.seek(SeekFrom::Start(
+            table.saturating_add(index * u64::from(size)),
+        ))?;
         file.read_exact(&mut entry)?;
         if u32_at(&entry, 0) == PT_INTERP {
             let (offset, length) = (u64_at(&entry, 8), u64_at(&entry, 32));
@@ -135,8 +157,13 @@ fn interpreter(file: &mut (impl Read + Seek)) -> io::Result<Option<PathBuf>> {
             let mut name = Vec::new();
             file.seek(SeekFrom::Start(offset))?;
             file.take(length).read_to_end(&mut name)?;
-            let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
-            return Ok(Some(PathBuf::from(std::ffi::OsStr::from_bytes(&name[..end]))));
+            let end = name
+                .iter()
+                .position(|byte| *byte == 0)
+                .unwrap_or(name.len());
+            return Ok(Some(PathBuf::from(std::ffi::OsStr::from_bytes(
+                &name[..end],
+            ))));
         }
     }
     Ok(None)
@@ -165,14 +192,22 @@ mod tests {
         let parts = Parts::of_this_process().unwrap();
         if let Some(interpreter) = &parts.interpreter {
             assert!(interpreter.is_absolute() && interpreter.exists());
-            assert!(parts.objects.iter().any(|object| object.to_string_lossy().contains("libc")));
+            assert!(
+                parts
+                    .objects
+                    .iter()
+                    .any(|object| object.to_string_lossy().contains("libc"))
+            );
             assert!(!parts.library_path().is_empty());
         }
         assert!(!parts.objects.contains(&std::env::current_exe().unwrap()));
         let bytes = parts.pack().unwrap().into_bytes();
         let mut archive = tar::Archive::new(&bytes[..]);
         let has = |path: &Path, archive: &mut tar::Archive<&[u8]>| {
-            archive.entries().unwrap().any(|e| Path::new("/").join(e.unwrap().path().unwrap()) == path)
+            archive
+                .entries()
+                .unwrap()
+                .any(|e| Path::new("/").join(e.unwrap().path().unwrap()) == path)
         };
         assert!(has(Path::new(PROGRAM), &mut archive));
     }
@@ -187,8 +222,10 @@ mod tests {
             7f04-7f05 rwxp 00000000 00:00 0 \n\
             7ffd-7ffe r-xp 00000000 00:00 0                       [vdso]\n";
         let objects: Vec<_> = mapped_objects(maps).into_iter().collect();
-        let expected =
-            [PathBuf::from("/usr/bin/x"), PathBuf::from("/usr/lib/with blank/libc.so.6")];
+        let expected = [
+            PathBuf::from("/usr/bin/x"),
+            PathBuf::from("/usr/lib/with blank/libc.so.6"),
+        ];
         assert_eq!(objects, expected);
     }
 
@@ -202,7 +239,10 @@ mod tests {
         head[32] = 64;
         head[54] = 56;
         head[56] = 1;
-        assert!(interpreter(&mut Cursor::new(&head)).is_err(), "its program header is missing");
+        assert!(
+            interpreter(&mut Cursor::new(&head)).is_err(),
+            "its program header is missing"
+        );
         head[56] = 0;
         assert_eq!(interpreter(&mut Cursor::new(&head)).unwrap(), None);
     }

@@ -12,7 +12,7 @@ use bollard::errors::Error;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
 
-pub(crate) use base::base;
+pub(crate) use base::{Home, base};
 pub(crate) use executable::{Executable, of_this_process};
 pub(crate) use pull::fetch;
 use tarball::Tarball;
@@ -51,7 +51,13 @@ pub(crate) async fn exists(docker: &Docker, name: &str) -> Result<bool> {
 
 /// The engine knows nothing by that name.
 pub(crate) fn is_missing(error: &Error) -> bool {
-    matches!(error, Error::DockerResponseServerError { status_code: 404, .. })
+    matches!(
+        error,
+        Error::DockerResponseServerError {
+            status_code: 404,
+            ..
+        }
+    )
 }
 
 async fn import(docker: &Docker, repository: &str, tag: &str, tarball: Tarball) -> Result<()> {

@@ -48,7 +48,9 @@ async fn pull(docker: &Docker, name: &str, report: &dyn Report) -> Result<()> {
         true => name.to_owned(),
         false => format!("{name}:latest"),
     };
-    let options = CreateImageOptionsBuilder::default().from_image(&reference).build();
+    let options = CreateImageOptionsBuilder::default()
+        .from_image(&reference)
+        .build();
     let mut layers = Layers::default();
     let mut answers = docker.create_image(Some(options), None, None);
     while let Some(answer) = answers.next().await {
@@ -84,11 +86,15 @@ impl Layers {
     }
 
     fn progress(&self, image: &str, finished: bool) -> Pull {
-        let (done, total) = self
-            .0
-            .values()
-            .fold((0, 0), |(done, total), layer| (done + layer.0, total + layer.1));
-        Pull { image: image.to_owned(), done, total, finished }
+        let (done, total) = self.0.values().fold((0, 0), |(done, total), layer| {
+            (done + layer.0, total + layer.1)
+        });
+        Pull {
+            image: image.to_owned(),
+            done,
+            total,
+            finished,
+        }
     }
 }
 
@@ -102,7 +108,10 @@ mod tests {
         CreateImageInfo {
             id: Some(id.to_owned()),
             status: Some(status.to_owned()),
-            progress_detail: Some(ProgressDetail { current: Some(current), total: Some(total) }),
+            progress_detail: Some(ProgressDetail {
+                current: Some(current),
+                total: Some(total),
+            }),
             ..CreateImageInfo::default()
         }
     }
@@ -123,7 +132,15 @@ mod tests {
         for good in ["debian", "debian:12", "registry.example:5000/a/b@sha256:00"] {
             check_name(good).unwrap();
         }
-        for bad in ["", "a b", "a?b=c", "../../containers", "a/../b", "a\nb", "http://x/ü"] {
+        for bad in [
+            "",
+            "a b",
+            "a?b=c",
+            "../../containers",
+            "a/../b",
+            "a\nb",
+            "http://x/ü",
+        ] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
     }

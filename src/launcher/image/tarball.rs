@@ -16,7 +16,10 @@ pub(super) struct Tarball {
 
 impl Tarball {
     pub(super) fn new() -> Self {
-        Self { builder: Builder::new(Vec::new()), directories: Vec::new() }
+        Self {
+            builder: Builder::new(Vec::new()),
+            directories: Vec::new(),
+        }
     }
 
     /// Adds a directory and those above it, unless they are there.
@@ -33,33 +36,54 @@ impl Tarball {
         self.builder.append_data(&mut header, path, io::empty())
     }
 
+    /// Adds a directory that is somebody's own, and those above it.
+    pub(super) fn own_directory(&mut self, path: &Path, owner: (u32, u32)) -> io::Result<()> {
+        self.above(path)?;
+        let path = relative(path);
+        self.directories.push(path.to_owned());
+        let mut header = header(EntryType::Directory, 0o700, 0);
+        header.set_uid(owner.0.into());
+        header.set_gid(owner.1.into());
+        self.builder.append_data(&mut header, path, io::empty())
+    }
+
     /// Adds an executable file of `size` bytes.
     pub(super) fn file(&mut self, path: &Path, size: u64, content: impl Read) -> io::Result<()> {
         self.above(path)?;
         let mut header = header(EntryType::Regular, 0o755, size);
-        self.builder.append_data(&mut header, relative(path), content)
+        self.builder
+            .append_data(&mut header, relative(path), content)
     }
 
     /// Adds a symbolic link that says `target`.
     pub(super) fn link(&mut self, path: &Path, target: &Path) -> io::Result<()> {
         self.above(path)?;
         let mut header = header(EntryType::Symlink, 0o777, 0);
-        self.builder.append_link(&mut header, relative(path), target)
+        self.builder
+            .append_link(&mut header, relative(path), target)
     }
 
     /// The name of this content: enough of its SHA-256 that two never meet.
     pub(super) fn digest(&self) -> String {
         let digest = Sha256::digest(self.builder.get_ref());
-        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        digest
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     pub(super) fn into_bytes(self) -> Bytes {
         // Writing to a Vec cannot fail, and the trailer is two blocks of zeros.
-        self.builder.into_inner().map(Bytes::from).unwrap_or_default()
+        self.builder
+            .into_inner()
+            .map(Bytes::from)
+            .unwrap_or_default()
     }
 
     fn above(&mut self, path: &Path) -> io::Result<()> {
-        path.parent().map_or(Ok(()), |parent| self.directory(parent))
+        path.parent()
+            .map_or(Ok(()), |parent| self.directory(parent))
     }
 }
 
@@ -85,8 +109,12 @@ mod tests {
     fn sample(content: &str) -> Tarball {
         let mut tarball = Tarball::new();
         let bytes = content.as_bytes();
-        tarball.file(Path::new("/usr/bin/x"), bytes.len() as u64, bytes).unwrap();
-        tarball.link(Path::new("/bin"), Path::new("usr/bin")).unwrap();
+        tarball
+            .file(Path::new("/usr/bin/x"), bytes.len() as u64, bytes)
+            .unwrap();
+        tarball
+            .link(Path::new("/bin"), Path::new("usr/bin"))
+            .unwrap();
         tarball
     }
 
@@ -105,7 +133,14 @@ mod tests {
         let paths: Vec<_> = archive
             .entries()
             .unwrap()
-            .map(|entry| entry.unwrap().path().unwrap().to_string_lossy().into_owned())
+            .map(|entry| {
+                entry
+                    .unwrap()
+                    .path()
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned()
+            })
             .collect();
         assert_eq!(paths, ["usr", "usr/bin", "usr/bin/x", "bin"]);
     }

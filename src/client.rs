@@ -139,11 +139,16 @@ impl Client {
 
     /// GET /explain. `target` is `host:port`.
     pub async fn explain(&self, target: &str) -> Result<Explanation, ClientError> {
-        self.get(&format!("/explain?target={}", encoded(target))).await
+        self.get(&format!("/explain?target={}", encoded(target)))
+            .await
     }
 
     /// GET /logs.
-    pub async fn logs(&self, after: Option<u64>, limit: Option<usize>) -> Result<Logs, ClientError> {
+    pub async fn logs(
+        &self,
+        after: Option<u64>,
+        limit: Option<usize>,
+    ) -> Result<Logs, ClientError> {
         let after = after.map(|after| format!("after={after}"));
         let limit = limit.map(|limit| format!("limit={limit}"));
         let query: Vec<String> = after.into_iter().chain(limit).collect();
@@ -167,9 +172,15 @@ impl Client {
 
     /// GET /events, from behind `after` or from now on.
     pub async fn events(&self, after: Option<u64>) -> Result<EventReader, ClientError> {
-        let path = after.map_or_else(|| "/events".to_owned(), |after| format!("/events?after={after}"));
+        let path = after.map_or_else(
+            || "/events".to_owned(),
+            |after| format!("/events?after={after}"),
+        );
         let (answer, _) = self.send(Method::GET, &path, Bytes::new()).await?;
-        Ok(EventReader { body: accepted(answer).await?.into_body(), text: BytesMut::new() })
+        Ok(EventReader {
+            body: accepted(answer).await?.into_body(),
+            text: BytesMut::new(),
+        })
     }
 
     /// Which transport serves, found out with a call.
@@ -188,7 +199,8 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let body = serde_json::to_vec(body).map_err(|error| ClientError::Answer(error.to_string()))?;
+        let body =
+            serde_json::to_vec(body).map_err(|error| ClientError::Answer(error.to_string()))?;
         self.call(Method::POST, path, body.into()).await
     }
 
@@ -232,10 +244,12 @@ async fn over_unix(
     body: Bytes,
 ) -> Result<Response<Incoming>, ClientError> {
     let at = || socket.display().to_string();
-    let own = unix::own_socket(socket)
-        .map_err(|error| ClientError::Unreachable { at: at(), error })?;
+    let own =
+        unix::own_socket(socket).map_err(|error| ClientError::Unreachable { at: at(), error })?;
     let client: legacy::Client<UnixConnector, Full<Bytes>> =
-        legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(UnixConnector);
+        legacy::Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .build(UnixConnector);
     let request = request(method, hyperlocal::Uri::new(own.path(), path).into(), body)?;
     client.request(request).await.map_err(|error| {
         let source = std::error::Error::source(&error);
@@ -263,15 +277,25 @@ async fn over_tls(
     let stream = tls::connect(end.addr, Arc::clone(&end.config))
         .await
         .map_err(|error| ClientError::Unreachable { at: at(), error })?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| hung_up(error.to_string()))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| hung_up(error.to_string()))?;
     tokio::spawn(connection);
-    let uri = path.parse().map_err(|_| ClientError::Answer(format!("{path:?} is no path")))?;
+    let uri = path
+        .parse()
+        .map_err(|_| ClientError::Answer(format!("{path:?} is no path")))?;
     let request = request(&method, uri, body)?;
-    sender.send_request(request).await.map_err(|error| hung_up(error.to_string()))
+    sender
+        .send_request(request)
+        .await
+        .map_err(|error| hung_up(error.to_string()))
 }
 
-fn request(method: &Method, uri: hyper::Uri, body: Bytes) -> Result<Request<Full<Bytes>>, ClientError> {
+fn request(
+    method: &Method,
+    uri: hyper::Uri,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, ClientError> {
     Request::builder()
         .method(method)
         .uri(uri)
@@ -295,7 +319,9 @@ async fn accepted(answer: Response<Incoming>) -> Result<Response<Incoming>, Clie
 }
 
 async fn content(answer: Response<Incoming>) -> Result<Bytes, ClientError> {
-    let body = http_body_util::Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
+    let body = http_body_util::Limited::new(answer.into_body(), ANSWER_MAX)
+        .collect()
+        .await;
     body.map(http_body_util::Collected::to_bytes)
         .map_err(|error| ClientError::Answer(error.to_string()))
 }
@@ -335,7 +361,8 @@ impl EventReader {
             match self.body.frame().await {
                 None => return Ok(None),
                 Some(Ok(frame)) => {
-                    self.text.extend(frame.data_ref().into_iter().flat_map(|data| data.iter()));
+                    self.text
+                        .extend(frame.data_ref().into_iter().flat_map(|data| data.iter()));
                 }
                 Some(Err(error)) => return Err(ClientError::Answer(error.to_string())),
             }
@@ -345,12 +372,18 @@ impl EventReader {
 
 /// One event; `None` for a comment, or an event of a later version.
 fn parsed(block: &[u8]) -> Result<Option<(u64, Event)>, ClientError> {
-    let text = std::str::from_utf8(block).map_err(|error| ClientError::Answer(error.to_string()))?;
-    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    let text =
+        std::str::from_utf8(block).map_err(|error| ClientError::Answer(error.to_string()))?;
+    let field = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    };
     let (Some(id), Some(name), Some(data)) = (field("id"), field("event"), field("data")) else {
         return Ok(None);
     };
-    let id = id.parse().map_err(|_| ClientError::Answer(format!("event number {id:?}")))?;
+    let id = id
+        .parse()
+        .map_err(|_| ClientError::Answer(format!("event number {id:?}")))?;
     match Event::parse(name, data) {
         None => Ok(None),
         Some(Ok(event)) => Ok(Some((id, event))),

@@ -4,7 +4,9 @@
 //! what it owns and what it must not know.
 
 pub mod api;
+pub mod cli;
 pub mod client;
+pub mod config;
 pub mod launcher;
 pub mod policy;
 pub mod proxy;

@@ -4,7 +4,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +29,7 @@ use super::volume::Volume;
 use super::{attach, container, home, pki, proxy, prune, resolvers, running, sandbox};
 use crate::api::{Document, HostAccess, Identity, Listening, PolicyDocument};
 use crate::client::{Client, Ends};
+use crate::config;
 use crate::session::{self, Control, Doors, Record, SessionDir, SessionId, discover};
 
 /// Starts a session, runs its command to the end, and takes everything away again.
@@ -330,15 +331,7 @@ impl Launch<'_> {
     /// The session's audit file, empty. It alone is mounted: other sessions' files are not the
     /// proxy's to touch.
     fn audit_file(&self, undo: &mut Undo) -> Result<PathBuf> {
-        let directory = &self.request.audit_dir;
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .with_context(|| {
-                format!("the audit directory {} cannot be made", directory.display())
-            })?;
-        let path = directory.join(format!("{}.jsonl", self.names.id()));
+        let path = config::audit_file(self.names.id().as_str())?;
         OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -393,7 +386,7 @@ async fn read_policy(source: Policy, ports: Arc<Mutex<HostPorts>>) -> Result<Pol
         .await
         .context("the configuration could not be read")??;
     if policy.upstream_dns.is_empty() {
-        policy.upstream_dns = resolvers::of_host()?;
+        policy.upstream_dns = resolvers::reachable()?;
     }
     policy.screened.extend(resolvers::own_addresses());
     ports

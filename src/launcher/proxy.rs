@@ -146,7 +146,7 @@ pub(crate) fn doors(addresses: Addresses) -> Doors {
 /// alone.
 pub(crate) fn control(addresses: Addresses) -> ControlPoints {
     ControlPoints {
-        socket: Some(Path::new(SOCKET_DIR).join("control.sock")),
+        sockets: vec![Path::new(SOCKET_DIR).join("control.sock")],
         tcp: Some(SocketAddr::from((addresses.outside, CONTROL_PORT_NUMBER))),
     }
 }

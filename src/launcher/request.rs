@@ -18,8 +18,6 @@ pub type Policy = Arc<dyn Fn() -> anyhow::Result<PolicyDocument> + Send + Sync>;
 pub struct Request {
     /// Where sessions announce themselves.
     pub runtime_dir: RuntimeDir,
-    /// Where audit files are; made if it is missing.
-    pub audit_dir: PathBuf,
     /// The directory that the sandbox works on.
     pub project: Project,
     /// What must not be mounted.

@@ -34,8 +34,14 @@ pub enum ResolverError {
     None,
 }
 
+/// The name servers this machine asks itself, in their order: for a proxy that runs on it.
+pub fn of_this_host() -> Vec<SocketAddr> {
+    let list = std::fs::read_to_string(LISTS[0]).unwrap_or_default();
+    servers(&list).map(|ip| SocketAddr::new(ip, PORT)).collect()
+}
+
 /// The host's name servers that a container can reach.
-pub(crate) fn of_host() -> Result<Vec<SocketAddr>, ResolverError> {
+pub(crate) fn reachable() -> Result<Vec<SocketAddr>, ResolverError> {
     choose(
         LISTS
             .iter()

@@ -219,3 +219,279 @@ impl Screen {
             .any(|net| net.prefix_len() >= at_least && net.contains(&ip))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::cases::rows;
+    use super::super::parse_allow_cidr;
+    use super::*;
+
+    fn why(text: &str) -> Option<&'static str> {
+        screened(text.parse().unwrap())
+    }
+
+    fn opening(nets: &[&str]) -> Screen {
+        Screen::new(
+            nets.iter()
+                .map(|net| parse_allow_cidr(net).unwrap())
+                .collect(),
+            Vec::new(),
+        )
+    }
+
+    fn opens(screen: &Screen, text: &str) -> bool {
+        screen.check(text.parse().unwrap()).is_ok()
+    }
+
+    #[test]
+    fn every_address_of_the_table_is_judged_as_it_says() {
+        for row in rows("addresses.csv") {
+            let expected = match row[1].as_str() {
+                "screened" => true,
+                "public" => false,
+                other => panic!("{other}"),
+            };
+            assert_eq!(why(&row[0]).is_some(), expected, "{}", row[0]);
+            assert_eq!(opens(&Screen::default(), &row[0]), !expected, "{}", row[0]);
+        }
+    }
+
+    #[test]
+    fn every_special_ipv4_block_is_closed_from_its_first_address_to_its_last() {
+        // Registry "IANA IPv4 Special-Purpose Address Space", RFC 5771 and RFC 1112, section 4.
+        for block in [
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "127.0.0.0/8",
+            "169.254.0.0/16",
+            "172.16.0.0/12",
+            "192.0.0.0/24",
+            "192.0.0.8/32",
+            "192.0.0.9/32",
+            "192.0.0.10/32",
+            "192.0.2.0/24",
+            "192.31.196.0/24",
+            "192.52.193.0/24",
+            "192.88.99.0/24",
+            "192.168.0.0/16",
+            "192.175.48.0/24",
+            "198.18.0.0/15",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "224.0.0.0/4",
+            "240.0.0.0/4",
+            "255.255.255.255/32",
+        ] {
+            let net: Ipv4Net = block.parse().unwrap();
+            for ip in [net.network(), net.broadcast()] {
+                assert!(screened(ip.into()).is_some(), "{ip} of {block}");
+            }
+        }
+        for edge in [
+            "1.0.0.0",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "126.255.255.255",
+            "128.0.0.0",
+            "169.253.255.255",
+            "169.255.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "191.255.255.255",
+            "192.0.1.0",
+            "192.0.1.255",
+            "192.0.3.0",
+            "192.31.195.255",
+            "192.31.197.0",
+            "192.52.192.255",
+            "192.52.194.0",
+            "192.88.98.255",
+            "192.88.100.0",
+            "192.167.255.255",
+            "192.169.0.0",
+            "192.175.47.255",
+            "192.175.49.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "198.51.99.255",
+            "198.51.101.0",
+            "203.0.112.255",
+            "203.0.114.0",
+            "223.255.255.255",
+            "168.63.129.15",
+            "168.63.129.17",
+        ] {
+            assert_eq!(why(edge), None, "{edge}");
+        }
+    }
+
+    #[test]
+    fn every_special_ipv6_block_is_closed_from_its_first_address_to_its_last() {
+        // Registry "IANA IPv6 Special-Purpose Address Space", multicast, and the space that was
+        // never given out.
+        for block in [
+            "::/128",
+            "::1/128",
+            "64:ff9b:1::/48",
+            "100::/64",
+            "100:0:0:1::/64",
+            "2001:1::1/128",
+            "2001:1::2/128",
+            "2001:1::3/128",
+            "2001:2::/48",
+            "2001:3::/32",
+            "2001:4:112::/48",
+            "2001:10::/28",
+            "2001:20::/28",
+            "2001:30::/28",
+            "2001:1ff::/32",
+            "2001:db8::/32",
+            "2620:4f:8000::/48",
+            "3fff::/20",
+            "5f00::/16",
+            "fc00::/7",
+            "fe80::/10",
+            "fec0::/10",
+            "ff00::/8",
+            "4000::/3",
+            "8000::/1",
+            "200::/7",
+            "1000::/4",
+        ] {
+            let net: Ipv6Net = block.parse().unwrap();
+            for ip in [net.network(), net.broadcast()] {
+                assert!(screened(ip.into()).is_some(), "{ip} of {block}");
+            }
+        }
+        for edge in [
+            "2001:200::",
+            "2001:db7:ffff::1",
+            "2001:db9::",
+            "2003::",
+            "3ffe::1",
+            "2620:4f:7fff::1",
+            "2620:4f:8001::",
+            "3fff:1000::",
+            "2000::1",
+        ] {
+            assert_eq!(why(edge), None, "{edge}");
+        }
+    }
+
+    #[test]
+    fn an_ipv4_address_inside_an_ipv6_one_is_judged_as_itself() {
+        let forms = |v4: Ipv4Addr| -> Vec<Ipv6Addr> {
+            let bits = u128::from(v4.to_bits());
+            let public = u128::from(Ipv4Addr::new(9, 9, 9, 9).to_bits());
+            let inverted = |bits: u128| bits ^ 0xffff_ffff;
+            let teredo = 0x2001_0000_u128 << 96;
+            [
+                0xffff_u128 << 32 | bits,
+                bits,
+                0x64_ff9b_u128 << 96 | bits,
+                0x2002_u128 << 112 | bits << 80 | 1,
+                teredo | bits << 64 | inverted(public),
+                teredo | public << 64 | inverted(bits),
+            ]
+            .map(Ipv6Addr::from_bits)
+            .into()
+        };
+        for inner in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "169.254.169.254",
+            "168.63.129.16",
+            "192.0.2.1",
+        ] {
+            for ip in forms(inner.parse().unwrap()) {
+                assert_eq!(screened(ip.into()), why(inner), "{ip} holds {inner}");
+            }
+        }
+        for ip in forms(Ipv4Addr::new(8, 8, 8, 8)) {
+            assert_eq!(screened(ip.into()), None, "{ip}");
+        }
+        assert!(
+            why("64:ff9b:1::808:808").is_some(),
+            "local-use NAT64 may lead anywhere"
+        );
+    }
+
+    #[test]
+    fn metadata_services_are_told_by_name() {
+        for ip in [
+            "169.254.169.254",
+            "168.63.129.16",
+            "100.100.100.200",
+            "fd00:ec2::254",
+            "::ffff:169.254.169.254",
+        ] {
+            assert_eq!(why(ip), Some("a cloud metadata address"), "{ip}");
+        }
+        let refusal = Screen::default()
+            .check("::ffff:127.0.0.1".parse().unwrap())
+            .unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "::ffff:127.0.0.1 is a loopback address"
+        );
+    }
+
+    #[test]
+    fn an_opened_network_opens_its_mapped_form_and_nothing_else() {
+        let screen = opening(&["10.0.0.0/8"]);
+        for ip in ["10.1.2.3", "::ffff:10.1.2.3"] {
+            assert!(opens(&screen, ip), "{ip}");
+        }
+        for ip in [
+            "192.168.0.1",
+            "127.0.0.1",
+            "64:ff9b::a01:203",
+            "2002:a01:203::",
+            "::10.1.2.3",
+            "64:ff9b:1::a01:203",
+            "2001:0:a01:203::",
+        ] {
+            assert!(!opens(&screen, ip), "{ip}");
+        }
+    }
+
+    #[test]
+    fn a_block_that_carries_ipv4_addresses_is_opened_by_its_own_name_only() {
+        let screen = opening(&["2000::/3", "::/2"]);
+        assert!(opens(&screen, "2001:db8::1"));
+        for ip in [
+            "2002:7f00:1::",
+            "2001:0:7f00:1::",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::7f00:1",
+            "::127.0.0.1",
+            "::ffff:127.0.0.1",
+        ] {
+            assert!(!opens(&screen, ip), "{ip}");
+        }
+        assert!(opens(&opening(&["64:ff9b::/96"]), "64:ff9b::a00:1"));
+        assert!(opens(&opening(&["::1/128"]), "::1"));
+    }
+
+    #[test]
+    fn the_hosts_own_addresses_are_closed_even_where_they_are_public() {
+        let own = ["9.9.9.9", "2620:fe::9"].map(|ip| ip.parse().unwrap());
+        let screen = Screen::new(Vec::new(), own.into());
+        for ip in [
+            "9.9.9.9",
+            "::ffff:9.9.9.9",
+            "2620:fe::9",
+            "64:ff9b::909:909",
+            "2002:909:909::",
+        ] {
+            let refused = screen.check(ip.parse().unwrap()).unwrap_err();
+            assert_eq!(refused.why, "an address of this host", "{ip}");
+        }
+        assert!(opens(&screen, "9.9.9.10"));
+        let opened = Screen::new(vec!["9.9.9.9/32".parse().unwrap()], own.into());
+        assert!(opens(&opened, "9.9.9.9") && !opens(&opened, "2620:fe::9"));
+    }
+}

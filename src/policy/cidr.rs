@@ -65,3 +65,77 @@ pub(super) fn canonical(net: IpNet) -> Result<IpNet, CidrError> {
         _ => Ok(net),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        parse_allow_cidr(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn networks_are_read_as_they_are_written() {
+        for text in [
+            "10.0.0.0/8",
+            "192.0.2.7/32",
+            "fd00::/8",
+            "2001:db8::/32",
+            "::1/128",
+        ] {
+            assert_eq!(parse_allow_cidr(text).unwrap().to_string(), text);
+        }
+        assert_eq!(
+            parse_allow_cidr("::ffff:10.0.0.0/104").unwrap().to_string(),
+            "10.0.0.0/8"
+        );
+    }
+
+    #[test]
+    fn what_covers_everything_is_refused() {
+        for text in ["0.0.0.0/0", "::/0", "10.0.0.0/0", "::ffff:0:0/96"] {
+            assert_eq!(parse_allow_cidr(text), Err(CidrError::Everything), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_network_that_was_meant_is_named() {
+        assert!(
+            error("10.1.2.3/8").ends_with("write 10.0.0.0/8"),
+            "{}",
+            error("10.1.2.3/8")
+        );
+        assert!(
+            error("10.1.2.3").ends_with("write 10.1.2.3/32"),
+            "{}",
+            error("10.1.2.3")
+        );
+        assert!(
+            error("fd00::1").ends_with("write fd00::1/128"),
+            "{}",
+            error("fd00::1")
+        );
+    }
+
+    #[test]
+    fn looser_spellings_are_refused() {
+        for text in [
+            "10/8",
+            "10.0.0.0/08",
+            "10.0.0.0/+8",
+            "10.0.0.0/",
+            "/8",
+            "10.0.0.0/8/8",
+            "",
+            "10.0.0.0/255.0.0.0",
+            "010.0.0.0/8",
+            " 10.0.0.0/8",
+            "a.test/8",
+            "[fd00::]/8",
+        ] {
+            assert_eq!(parse_allow_cidr(text), Err(CidrError::Malformed), "{text}");
+        }
+        assert_eq!(parse_allow_cidr("10.0.0.0/33"), Err(CidrError::TooLong(32)));
+        assert_eq!(parse_allow_cidr("fd00::/999"), Err(CidrError::TooLong(128)));
+    }
+}

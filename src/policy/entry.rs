@@ -70,6 +70,17 @@ impl Entry {
         parse(text).map_err(|problem| EntryError::new(text, problem))
     }
 
+    /// Reads an entry; what is wrong with it is not yet put into words.
+    pub(super) fn read(text: &str) -> Result<Self, Problem> {
+        let entry = parse(text)?;
+        match &entry.pattern {
+            Pattern::Wildcard(wildcard) if is_public_suffix(wildcard.suffix()) => {
+                Err(Problem::PublicSuffix(wildcard.suffix().to_owned()))
+            }
+            _ => Ok(entry),
+        }
+    }
+
     /// The entry that covers exactly this target. `None` for port 0, which no entry can name.
     pub fn for_target(target: &Target) -> Option<Self> {
         let ports = Ports::One(NonZeroU16::new(target.port)?);
@@ -109,14 +120,7 @@ impl FromStr for Entry {
     type Err = EntryError;
 
     fn from_str(text: &str) -> Result<Self, EntryError> {
-        let entry = Self::parse_forced(text)?;
-        match &entry.pattern {
-            Pattern::Wildcard(wildcard) if is_public_suffix(wildcard.suffix()) => {
-                let suffix = wildcard.suffix().to_owned();
-                Err(EntryError::new(text, Problem::PublicSuffix(suffix)))
-            }
-            _ => Ok(entry),
-        }
+        Self::read(text).map_err(|problem| EntryError::new(text, problem))
     }
 }
 
@@ -292,4 +296,232 @@ fn map_between_stars(text: &str) -> Result<String, HostError> {
 fn is_public_suffix(suffix: &str) -> bool {
     let child = format!("*.{suffix}");
     psl::domain_str(suffix).is_none() || psl::suffix_str(&child) == Some(&child)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cases::{rows, unescape};
+    use super::*;
+
+    fn entry(text: &str) -> Entry {
+        text.parse().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn every_entry_of_the_table_is_valid_or_invalid_as_it_says() {
+        for row in rows("rules-valid.csv") {
+            let text = unescape(&row[0]);
+            let valid = match row[1].as_str() {
+                "valid" => true,
+                "invalid" => false,
+                other => panic!("{other}"),
+            };
+            let parsed = text.parse::<Entry>();
+            assert_eq!(parsed.is_ok(), valid, "{text:?}: {parsed:?}");
+            let json = serde_json::to_string(&text).unwrap();
+            assert_eq!(
+                serde_json::from_str::<Entry>(&json).is_ok(),
+                valid,
+                "{json}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_entry_of_the_table_covers_what_it_says() {
+        for row in rows("rules-match.csv") {
+            let [rule, host, port, expected] = &row[..] else {
+                panic!("{row:?}")
+            };
+            let host = match host.parse() {
+                Ok(ip) => Host::Ip(ip),
+                Err(_) => Host::from_wire(host.as_bytes()).unwrap(),
+            };
+            let covers = entry(rule).covers(&host, port.parse().unwrap());
+            assert_eq!(covers, expected == "match", "{rule} {host}:{port}");
+        }
+    }
+
+    #[test]
+    fn entries_are_printed_in_one_canonical_form() {
+        for (text, printed) in [
+            ("EXAMPLE.com.", "example.com"),
+            ("example.com:443", "example.com:443"),
+            ("example.com:*", "example.com:*"),
+            ("bücher.test:80", "xn--bcher-kva.test:80"),
+            ("*.Bücher.example:80", "*.xn--bcher-kva.example:80"),
+            ("**.x.*.EXAMPLE.com.:8443", "**.x.*.example.com:8443"),
+            ("192.0.2.7:8080", "192.0.2.7:8080"),
+            ("192.0.2.7.", "192.0.2.7"),
+            ("[2001:DB8::1]", "[2001:db8::1]"),
+            ("[2001:db8:0::1]:443", "[2001:db8::1]:443"),
+            ("192.0.2.0/24:443", "192.0.2.0/24:443"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("[2001:db8::/32]", "2001:db8::/32"),
+            ("[2001:db8::/32]:443", "[2001:db8::/32]:443"),
+            ("2001:db8::/32:443", "[2001:db8::/32]:443"),
+            ("[2001:db8::/32]:*", "[2001:db8::/32]:*"),
+        ] {
+            let parsed = entry(text);
+            assert_eq!(parsed.to_string(), printed);
+            assert_eq!(entry(printed), parsed);
+        }
+    }
+
+    #[test]
+    fn what_is_no_entry_is_refused() {
+        for text in [
+            "*",
+            "**",
+            "**:*",
+            "*.*",
+            "*.",
+            "a.*",
+            "a.**",
+            "192.0.2.*",
+            "*.192.0.2.7",
+            "*.1",
+            "**.**.example.com",
+            "***.example.com",
+            "a.b*.example.com",
+            "*..example.com",
+            "*.-a.example.com",
+            ".example.com",
+            "example..com",
+            "127.1",
+            "0x7f.1",
+            "0177.0.0.1",
+            "2130706433:80",
+            "1.2.3.4.5",
+            "foo.0x7f",
+            "::1",
+            "2001:db8::1",
+            "2001:db8::1:443",
+            "[192.0.2.7]",
+            "[192.0.2.0/24]",
+            "[2001:db8::]/32",
+            "[fe80::1%eth0]",
+            "[]",
+            "[::1]x",
+            "[::1]443",
+            "[::1]:",
+            "192.0.2.1/24",
+            "192.0.2.0/33",
+            "0.0.0.0/0",
+            "::/0",
+            "[::/0]:443",
+            "2001:db8::1/32",
+            "192.0.2.0/024",
+            "192.0.2.0/",
+            "/24",
+            "example.com/24",
+            "a.test:443,80",
+            "a.test:80-443",
+            "a.test:https",
+            "a.test:65536",
+            "a.test:443 ",
+            " a.test",
+            "a.test:443 # note",
+            "exam\u{200b}ple.com",
+            "exam\u{ad}ple.com",
+            "\u{202e}a.test",
+            "xn--allowed-.example",
+            "a%2e.test",
+            "a;b.test",
+            "a,b.test",
+            "*",
+            "a\\b.test",
+            "ftp://a.test",
+            "a.test:443:80",
+            "-a.test",
+            "a_.test/",
+            "@a.test",
+            "＊.com",
+            "a＊.example.com",
+            "a／b.test",
+            "a：80",
+        ] {
+            assert!(text.parse::<Entry>().is_err(), "{text:?}");
+            assert!(Entry::parse_forced(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_over_a_public_suffix_needs_force() {
+        for text in [
+            "*.com",
+            "**.co.uk",
+            "*.github.io",
+            "*.blogspot.com",
+            "*.cloudfront.net:443",
+            "*.workers.dev",
+            "*.test",
+            "**.example:443",
+            "*.internal",
+            "a.*.com",
+            "*.*.com",
+            "*.公司.cn",
+            "*.xn--55qx5d.cn",
+            "*.ck",
+            "*.kawasaki.jp",
+            "*.compute.amazonaws.com",
+        ] {
+            let error = text.parse::<Entry>().unwrap_err();
+            assert!(error.can_be_forced(), "{error}");
+            assert!(Entry::parse_forced(text).is_ok(), "{text}");
+        }
+        for text in [
+            "*.example.com",
+            "*.example.co.uk",
+            "*.a.github.io",
+            "**.amazonaws.com",
+            "*.a.test",
+            "com",
+            "github.io",
+            "co.uk:443",
+            "*.www.ck",
+            "*.city.kawasaki.jp",
+        ] {
+            assert!(text.parse::<Entry>().is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_entry_for_a_target_covers_that_target_only() {
+        for text in ["a.test:8443", "192.0.2.7:1", "[2001:db8::1]:443"] {
+            let target: Target = text.parse().unwrap();
+            let entry = Entry::for_target(&target).unwrap();
+            assert_eq!(entry.to_string(), text);
+            assert!(entry.covers(&target.host, target.port));
+            assert!(!entry.covers(&target.host, target.port + 1));
+        }
+        let nowhere = Target {
+            port: 0,
+            ..target("a.test:1")
+        };
+        assert_eq!(Entry::for_target(&nowhere), None);
+    }
+
+    fn target(text: &str) -> Target {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn json_is_the_text_and_a_forced_list_is_read_only_where_that_is_asked_for() {
+        #[derive(Deserialize)]
+        struct Told {
+            #[serde(deserialize_with = "deserialize_forced")]
+            entries: Vec<Entry>,
+        }
+        let json = serde_json::to_string(&entry("a.test:*")).unwrap();
+        assert_eq!(json, "\"a.test:*\"");
+        assert_eq!(
+            serde_json::from_str::<Entry>(&json).unwrap(),
+            entry("a.test:*")
+        );
+        assert!(serde_json::from_str::<Entry>("\"*.com\"").is_err());
+        let told: Told = serde_json::from_str(r#"{"entries":["*.com","a.test"]}"#).unwrap();
+        assert_eq!(told.entries[0].to_string(), "*.com");
+        assert!(serde_json::from_str::<Told>(r#"{"entries":["**"]}"#).is_err());
+    }
 }

@@ -97,8 +97,7 @@ impl fmt::Display for EntryError {
 
 /// What a text is, when it is plainly something else than an entry.
 fn plainer(text: &str) -> Option<Problem> {
-    let text = text.trim();
-    if text.is_empty() {
+    if text.trim().is_empty() {
         return Some(Problem::Nothing);
     }
     if text.contains(char::is_whitespace) {
@@ -126,7 +125,7 @@ fn plainer(text: &str) -> Option<Problem> {
 fn instead(text: &str, problem: &Problem) -> Option<Entry> {
     let text = text.trim();
     match problem {
-        Problem::BareIpv6 => format!("[{text}]").parse().ok(),
+        Problem::BareIpv6 => Entry::read(&format!("[{text}]")).ok(),
         Problem::Space | Problem::Url | Problem::Path | Problem::UserInfo => from_url(text),
         _ => None,
     }
@@ -137,7 +136,7 @@ fn from_url(text: &str) -> Option<Entry> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let authority = rest.split(['/', '?', '#', '\\']).next()?;
     let host = authority.rsplit('@').next()?;
-    let entry: Entry = host.parse().ok()?;
+    let entry = Entry::read(host).ok()?;
     let port = match scheme.to_ascii_lowercase().as_str() {
         "https" | "wss" => NonZeroU16::new(443),
         "http" | "ws" => NonZeroU16::new(80),
@@ -146,5 +145,108 @@ fn from_url(text: &str) -> Option<Entry> {
     match port {
         Some(port) if entry.ports() == Ports::Web => Some(entry.with_ports(Ports::One(port))),
         _ => Some(entry),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> String {
+        text.parse::<Entry>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_what_was_probably_meant() {
+        for (text, begins) in [
+            (
+                "https://x/",
+                "`https://x/` is a URL, not an entry: write x:443 (",
+            ),
+            (
+                "http://a.test/b?c",
+                "`http://a.test/b?c` is a URL, not an entry: write a.test:80 (",
+            ),
+            (
+                "HTTPS://u:p@a.test:8443/",
+                "`HTTPS://u:p@a.test:8443/` is a URL, not an entry: write a.test:8443 (",
+            ),
+            (
+                "ssh://a.test",
+                "`ssh://a.test` is a URL, not an entry: write a.test (",
+            ),
+            (
+                "a.test/b",
+                "`a.test/b` has a path, a query or a fragment, which no entry has: write a.test (",
+            ),
+            (
+                "u@a.test:443",
+                "`u@a.test:443` has a user name in it, which no entry has: write a.test:443 (",
+            ),
+            (
+                " a.test ",
+                "` a.test ` has white space in it, which no entry has: write a.test (",
+            ),
+            (
+                "2001:db8::1",
+                "`2001:db8::1` is an IPv6 address without its brackets: write [2001:db8::1] (",
+            ),
+            (
+                "10.0.0.1/8:443",
+                "`10.0.0.1/8:443` is not an entry: its address is not the first of its network: write 10.0.0.0/8 (",
+            ),
+            (
+                "*.co.uk",
+                "`*.co.uk` covers names of many owners, because co.uk is a public suffix",
+            ),
+            ("", "`` is empty ("),
+        ] {
+            let said = said(text);
+            assert!(said.starts_with(begins), "{said}");
+        }
+    }
+
+    #[test]
+    fn every_refusal_says_what_an_entry_looks_like() {
+        for text in [
+            "",
+            "*",
+            "a*.x",
+            "a:0",
+            "https://x/",
+            "[a]",
+            "10.0.0.0/99",
+            "a b",
+            "*.com",
+        ] {
+            let said = said(text);
+            for example in [
+                "`api.example.com`",
+                "`*.example.com:443`",
+                "`192.0.2.7:8080`",
+            ] {
+                assert!(said.contains(example), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_text_is_shown_escaped_and_cut() {
+        for text in [
+            "a\u{202e}b",
+            "a\x1b[2Jb",
+            "a\nb",
+            "a\u{200b}b",
+            "http://a\x1bb/\u{7}",
+        ] {
+            let said = said(text);
+            assert!(
+                !said
+                    .chars()
+                    .any(|c| c.is_control() || "\u{202e}\u{200b}".contains(c)),
+                "{said:?}"
+            );
+        }
+        assert!(said(&"*é".repeat(5000)).len() < 600);
     }
 }

@@ -194,3 +194,158 @@ pub(super) fn parse_port(digits: &[u8]) -> Option<u16> {
 fn parse_ascii<T: FromStr>(bytes: &[u8]) -> Option<T> {
     std::str::from_utf8(bytes).ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::cases::{rows, unescape_bytes};
+    use super::super::screened;
+    use super::*;
+
+    fn host(text: &str) -> Result<String, HostError> {
+        Host::from_wire(text.as_bytes()).map(|host| host.to_string())
+    }
+
+    fn target(text: &str) -> Result<String, TargetError> {
+        Target::from_authority(text.as_bytes()).map(|target| target.to_string())
+    }
+
+    #[test]
+    fn only_the_canonical_dotted_quad_is_an_ipv4_address() {
+        assert_eq!(host("192.0.2.7").unwrap(), "192.0.2.7");
+        assert_eq!(host("169.254.169.254.").unwrap(), "169.254.169.254");
+        for text in [
+            "2130706433",
+            "0x7f000001",
+            "0177.0.0.1",
+            "00000177.0.0.1",
+            "127.1",
+            "1.2.3",
+            "1.2.3.4.5",
+            "127.0.0.01",
+            "256.0.0.1",
+            "1.2.3.4..",
+            "foo.0x7f",
+            "1.2.3.0x4",
+        ] {
+            assert!(host(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn brackets_hold_an_ipv6_address_and_nothing_else() {
+        assert_eq!(host("[2001:DB8::1]").unwrap(), "2001:db8::1");
+        assert_eq!(host("[::ffff:192.0.2.7]").unwrap(), "::ffff:192.0.2.7");
+        for text in [
+            "[a.test]",
+            "[]",
+            "[[::1]]",
+            "[::1",
+            "[fe80::1%eth0]",
+            "[192.0.2.7]",
+            "[::1].",
+        ] {
+            assert_eq!(host(text).unwrap_err(), HostError::Brackets, "{text}");
+        }
+        assert_eq!(host("::1").unwrap_err(), HostError::Colon);
+    }
+
+    #[test]
+    fn a_port_is_a_canonical_decimal() {
+        assert_eq!(target("a.test:1").unwrap(), "a.test:1");
+        assert_eq!(target("a.test:65535").unwrap(), "a.test:65535");
+        assert_eq!(target("[2001:db8::1]:443").unwrap(), "[2001:db8::1]:443");
+        for port in [
+            "0", "00", "0443", "+443", "-1", "65536", "443x", " 443", "4 3", "*", "", "٤",
+        ] {
+            let text = format!("a.test:{port}");
+            assert_eq!(target(&text).unwrap_err(), TargetError::Port, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_missing_port_is_assumed_only_where_the_scheme_has_one() {
+        assert_eq!(target("a.test").unwrap_err(), TargetError::PortMissing);
+        assert_eq!(target("[::1]").unwrap_err(), TargetError::PortMissing);
+        let with_default = |text: &str| {
+            Target::from_authority_or(text.as_bytes(), 80).map(|target| target.to_string())
+        };
+        assert_eq!(with_default("a.test").unwrap(), "a.test:80");
+        assert_eq!(with_default("[::1]").unwrap(), "[::1]:80");
+        assert_eq!(with_default("a.test:8080").unwrap(), "a.test:8080");
+        assert_eq!(with_default("a.test:").unwrap_err(), TargetError::Port);
+    }
+
+    #[test]
+    fn people_may_write_unicode_and_the_wire_may_not() {
+        let bücher: Target = "Bücher.test:443".parse().unwrap();
+        assert_eq!(bücher.to_string(), "xn--bcher-kva.test:443");
+        assert_eq!(
+            target("bücher.test:443").unwrap_err(),
+            TargetError::Host(HostError::NotAscii)
+        );
+        let hidden = "al\u{200b}lowed.test:443".parse::<Target>().unwrap_err();
+        assert_eq!(hidden, TargetError::Host(HostError::Invisible('\u{200b}')));
+        assert!("a.test:٤".parse::<Target>().is_err());
+    }
+
+    #[test]
+    fn errors_show_control_characters_escaped() {
+        let error = Host::from_wire(b"a\x1b[2J.test").unwrap_err().to_string();
+        assert!(
+            !error.contains('\x1b') && error.contains("\\u{1b}"),
+            "{error}"
+        );
+    }
+
+    /// The authority of each request in the table of attacks, as the HTTP door would cut it out.
+    fn authority(vector: &str, input: &str) -> Option<(Vec<u8>, Option<u16>)> {
+        let input = unescape_bytes(input);
+        let line = input.split(|&b| b == b'\r').next()?;
+        if vector.starts_with("HTTP CONNECT") {
+            let rest = line.strip_prefix(b"CONNECT ")?;
+            let rest = rest.strip_suffix(b" HTTP/1.1").unwrap_or(rest);
+            return Some((rest.to_vec(), None));
+        }
+        if vector.starts_with("HTTP absolute-form") {
+            let rest = &line[line.windows(3).position(|window| window == b"://")? + 3..];
+            let end = rest
+                .iter()
+                .position(|b| b"/?# ".contains(b))
+                .unwrap_or(rest.len());
+            return Some((rest[..end].to_vec(), Some(80)));
+        }
+        None
+    }
+
+    #[test]
+    fn every_authority_of_the_table_of_attacks_is_taken_or_refused_as_it_says() {
+        let (mut refused, mut closed, mut taken) = (0, 0, 0);
+        for row in rows("attacks.csv") {
+            let [id, class, vector, input, outcome] = &row[..] else {
+                panic!("{row:?}")
+            };
+            let Some((bytes, port)) = authority(vector, input) else {
+                continue;
+            };
+            let parsed = Target::parse(&bytes, port);
+            if outcome.starts_with("reject") {
+                assert!(parsed.is_err(), "{id} {class}: {parsed:?}");
+                refused += 1;
+            } else if outcome.contains("never approvable") || outcome.contains("without prompt") {
+                match &parsed.as_ref().unwrap().host {
+                    Host::Ip(ip) => assert!(screened(*ip).is_some(), "{id}: {ip}"),
+                    Host::Name(name) => assert!(name.is_special(), "{id}: {name}"),
+                }
+                closed += 1;
+            } else if outcome.starts_with("allow") {
+                let host = parsed.as_ref().unwrap().host.to_string();
+                assert_eq!(host, "allowed.example", "{id}");
+                taken += 1;
+            }
+        }
+        assert!(
+            refused > 40 && closed > 40 && taken > 2,
+            "{refused} {closed} {taken}"
+        );
+    }
+}

@@ -1,6 +1,8 @@
 //! Who may be reached: hosts, patterns, addresses, rules. Pure: no I/O, no async, no clock.
 
 pub mod address;
+#[cfg(test)]
+mod cases;
 mod cidr;
 mod entry;
 mod entry_error;
@@ -8,6 +10,8 @@ mod host;
 mod index;
 mod name;
 mod pattern;
+#[cfg(test)]
+mod properties;
 mod rules;
 mod verdict;
 

@@ -224,3 +224,157 @@ pub(super) fn ends_in_a_number(name: &[u8]) -> bool {
         digits => digits.iter().all(u8::is_ascii_digit),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Result<String, HostError> {
+        Name::from_wire(text.as_bytes()).map(|name| name.to_string())
+    }
+
+    #[test]
+    fn case_is_folded_and_one_trailing_dot_removed() {
+        assert_eq!(name("WWW.Example.TEST.").unwrap(), "www.example.test");
+        assert_eq!(
+            name("www.example.test..").unwrap_err(),
+            HostError::EmptyLabel
+        );
+    }
+
+    #[test]
+    fn empty_labels_are_refused_wherever_they_are() {
+        for text in [".a.test", "a..test", "..", "a.."] {
+            assert_eq!(name(text).unwrap_err(), HostError::EmptyLabel, "{text}");
+        }
+        assert_eq!(name("").unwrap_err(), HostError::Empty);
+        assert_eq!(name(".").unwrap_err(), HostError::Empty);
+    }
+
+    #[test]
+    fn the_longest_label_and_the_longest_name_are_accepted_and_no_longer_ones() {
+        let label = "a".repeat(63);
+        let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+        assert_eq!(longest.len(), 253);
+        assert_eq!(name(&longest).unwrap(), longest);
+        assert_eq!(name(&format!("{longest}.")).unwrap(), longest);
+        assert_eq!(
+            name(&format!("{longest}a")).unwrap_err(),
+            HostError::NameTooLong
+        );
+        assert_eq!(
+            name(&format!("a{label}.test")).unwrap_err(),
+            HostError::LabelTooLong
+        );
+    }
+
+    #[test]
+    fn names_around_the_inline_length_keep_their_text() {
+        for length in 1..=80 {
+            let text: String = (0..length)
+                .map(|at| if at % 9 == 8 { '.' } else { 'b' })
+                .collect();
+            let text = text.trim_end_matches('.');
+            let name = Name::from_wire(text.as_bytes()).unwrap();
+            assert_eq!(name.as_str(), text);
+            assert_eq!(name.clone(), name);
+        }
+        assert_eq!(size_of::<Name>(), 32);
+    }
+
+    #[test]
+    fn underscores_are_accepted_and_hyphens_at_the_ends_are_not() {
+        assert_eq!(name("_dmarc.my_host.test").unwrap(), "_dmarc.my_host.test");
+        assert_eq!(name("r3---sn-x.test").unwrap(), "r3---sn-x.test");
+        for text in ["-a.test", "a-.test", "a.-", "-"] {
+            assert_eq!(name(text).unwrap_err(), HostError::Hyphen, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_byte_but_those_of_a_label_gets_through() {
+        for byte in 0..=255_u8 {
+            let text = [b'a', byte, b'b'];
+            let fine = byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            assert_eq!(Name::from_wire(&text).is_ok(), fine, "{byte:#x}");
+        }
+    }
+
+    #[test]
+    fn a_labels_are_accepted_in_their_one_spelling_only() {
+        assert_eq!(name("XN--BCHER-KVA.test").unwrap(), "xn--bcher-kva.test");
+        assert_eq!(name("xn--80ak6aa92e.test").unwrap(), "xn--80ak6aa92e.test");
+        for text in [
+            "xn--",            // nothing
+            "xn--allowed-",    // plain ASCII in disguise
+            "xn--a",           // not Punycode
+            "xn--bcher_x-kva", // an underscore belongs to ASCII names only
+            "xn--bucher-xyd",  // a letter and its accent apart: not normalised
+            "xn--bcher-2pa",   // an upper-case letter beyond ASCII
+            "xn--ab-g1t",      // a zero-width space
+            "xn--x-6q0i",      // a full-width letter
+            "xn--99999999999", // overflow
+        ] {
+            assert!(name(text).is_err(), "{text}");
+        }
+        assert_eq!(name("xn--a.test").unwrap_err(), HostError::Punycode);
+    }
+
+    #[test]
+    fn what_ends_in_a_number_is_no_name() {
+        for text in [
+            "127.1",
+            "1",
+            "foo.0x7f",
+            "a.0x",
+            "0x7f000001",
+            "1.2.3.4.5",
+            "a.00",
+            "1.2.3.4",
+        ] {
+            assert_eq!(name(text).unwrap_err(), HostError::Number, "{text}");
+        }
+        for text in [
+            "1.2.3.4.a",
+            "0x7g",
+            "1a",
+            "0xdeadbeef.test",
+            "4.4.4.4.in-addr.arpa",
+        ] {
+            assert!(name(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_the_neighbourhood_are_special_and_those_of_the_world_are_not() {
+        for text in [
+            "metadata",
+            "localhost",
+            "a.localhost",
+            "metadata.google.internal",
+            "printer.local",
+            "x.in-addr.arpa",
+            "router.home.arpa",
+            "nas.lan",
+            "x.onion",
+            "x.invalid",
+        ] {
+            assert!(
+                Name::from_wire(text.as_bytes()).unwrap().is_special(),
+                "{text}"
+            );
+        }
+        for text in [
+            "api.example",
+            "api.test",
+            "local.example",
+            "example.com",
+            "mylocal.com",
+        ] {
+            assert!(
+                !Name::from_wire(text.as_bytes()).unwrap().is_special(),
+                "{text}"
+            );
+        }
+    }
+}

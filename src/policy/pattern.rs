@@ -180,3 +180,63 @@ fn starts_with_labels<'a>(
                 .is_some_and(|label| label_covers(pattern, label))
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covers(pattern: &str, name: &str) -> bool {
+        Wildcard::from_checked(pattern).covers(name)
+    }
+
+    #[test]
+    fn a_star_is_exactly_one_label() {
+        assert!(covers("*.a.test", "x.a.test"));
+        assert!(covers("x.*.a.test", "x.y.a.test"));
+        assert!(covers("*.*.a.test", "x.y.a.test"));
+        for name in ["a.test", "x.y.a.test", "xa.test", "x.a.test.evil.test"] {
+            assert!(!covers("*.a.test", name), "{name}");
+        }
+        assert!(!covers("*.*.a.test", "x.a.test"));
+        assert!(!covers("x.*.a.test", "z.y.a.test"));
+        assert!(!covers("x.*.a.test", "x.a.test"));
+    }
+
+    #[test]
+    fn a_double_star_is_one_label_or_more() {
+        for name in ["x.a.test", "x.y.a.test", "x.y.z.a.test"] {
+            assert!(covers("**.a.test", name), "{name}");
+        }
+        assert!(!covers("**.a.test", "a.test"));
+        assert!(!covers("**.a.test", "xa.test"));
+    }
+
+    #[test]
+    fn labels_beside_a_double_star_keep_their_places() {
+        for name in ["x.1.y.7.a.test", "x.1.2.y.7.a.test", "x.x.y.y.a.test"] {
+            assert!(covers("x.**.y.*.a.test", name), "{name}");
+        }
+        for name in [
+            "x.y.7.a.test",
+            "x.1.y.a.test",
+            "y.1.x.7.a.test",
+            "1.x.1.y.7.a.test",
+        ] {
+            assert!(!covers("x.**.y.*.a.test", name), "{name}");
+        }
+        assert!(covers("*.**.a.test", "x.y.a.test") && !covers("*.**.a.test", "x.a.test"));
+        assert!(covers("**.*.a.test", "x.y.a.test") && !covers("**.*.a.test", "x.a.test"));
+    }
+
+    #[test]
+    fn an_address_is_covered_in_its_mapped_spelling_too() {
+        let host = |text: &str| Host::Ip(text.parse().unwrap());
+        let address = Pattern::Ip("192.0.2.7".parse().unwrap());
+        let net = Pattern::Net("192.0.2.0/24".parse().unwrap());
+        for pattern in [address, net] {
+            assert!(pattern.covers(&host("192.0.2.7")), "{pattern}");
+            assert!(pattern.covers(&host("::ffff:192.0.2.7")), "{pattern}");
+            assert!(!pattern.covers(&host("::192.0.2.7")), "{pattern}");
+        }
+    }
+}

@@ -72,7 +72,7 @@ pub struct Proxy {
     tasks: JoinSet<()>,
     bookkeeper: tokio::task::JoinHandle<()>,
     end: watch::Sender<bool>,
-    socket: Option<PathBuf>,
+    sockets: Vec<PathBuf>,
 }
 
 impl Proxy {
@@ -119,10 +119,12 @@ impl Proxy {
             }
             (None, _) => None,
         };
-        let socket = match &document.control.socket {
-            Some(path) => Some(listen_unix(path)?),
-            None => None,
-        };
+        let sockets: Vec<UnixListener> = document
+            .control
+            .sockets
+            .iter()
+            .map(|path| listen_unix(path))
+            .collect::<Result<_, _>>()?;
         let listening = Listening {
             http: http.as_ref().map(local).transpose()?,
             dns: dns.as_ref().map(|(_, tcp)| local(tcp)).transpose()?,
@@ -181,15 +183,15 @@ impl Proxy {
             let closed_to = sandbox_side.filter(|ip| !ip.is_loopback() && !ip.is_unspecified());
             tasks.spawn(Arc::clone(&control).serve_tls(listener, config, closed_to));
         }
-        if let Some(listener) = socket {
-            tasks.spawn(control.serve_unix(listener));
+        for listener in sockets {
+            tasks.spawn(Arc::clone(&control).serve_unix(listener));
         }
         Ok(Self {
             state,
             tasks,
             bookkeeper,
             end,
-            socket: document.control.socket,
+            sockets: document.control.sockets,
         })
     }
 
@@ -210,7 +212,7 @@ impl Proxy {
         self.state.ledger.caught_up().await;
         self.tasks.shutdown().await;
         let _ = self.end.send(true);
-        if let Some(socket) = &self.socket {
+        for socket in &self.sockets {
             let _ = std::fs::remove_file(socket);
         }
         drop(self.state);

@@ -19,6 +19,7 @@ pub(super) const RECORD: &str = "session.json";
 pub(super) const RECORD_IN_WRITING: &str = ".session.json.new";
 pub(super) const LOCK: &str = "lock";
 pub(super) const SOCKET_DIR: &str = "socket";
+pub(super) const RESOLV_CONF: &str = "resolv.conf";
 const CONTROL_SOCKET: &str = "control.sock";
 
 /// The directory of a session that we launch. Its lock is held for as long as the value lives,
@@ -84,6 +85,11 @@ impl SessionDir {
     /// Where the control socket is to be.
     pub fn control_socket(&self) -> PathBuf {
         control_socket(&self.path)
+    }
+
+    /// Where the file is that tells the sandbox its name server: this file alone is mounted.
+    pub fn resolv_conf(&self) -> PathBuf {
+        self.path.join(RESOLV_CONF)
     }
 
     /// Writes the client's key material, once.

@@ -39,15 +39,13 @@ pub enum LayoutError {
     /// Others can get into the directory.
     #[error(
         "{} has mode {mode:04o}, so that others can get into it: make sure that nothing in it is \
-         theirs, then run: chmod {wanted} {}", path.display(), path.display()
+         theirs, then run: chmod 700 {}", path.display(), path.display()
     )]
     Open {
         /// The directory.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
-        /// What to tell chmod.
-        wanted: &'static str,
     },
     /// The directory around it is missing and cannot be made.
     #[error(
@@ -195,23 +193,15 @@ impl Place {
         })
     }
 
-    /// Opens the directory around the runtime directory. One that is shared with other programs
-    /// may be readable by others, but they must not be able to move things in it.
+    /// Opens the directory around the runtime directory. The mode of one that is shared with other
+    /// programs is theirs to choose: whoever can put something in our place puts something there
+    /// that is not ours.
     fn open_base(&self) -> Result<File, LayoutError> {
         let base = self.base();
         if self.base_is_own {
             return open_private(AT_FDCWD, base.as_os_str(), base);
         }
-        let (directory, found) = open_ours(AT_FDCWD, base.as_os_str(), base)?;
-        let mode = found.st_mode & 0o7777;
-        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
-            return Err(LayoutError::Open {
-                path: base.to_owned(),
-                mode,
-                wanted: "go-w",
-            });
-        }
-        Ok(directory)
+        Ok(open_ours(AT_FDCWD, base.as_os_str(), base)?.0)
     }
 
     fn base(&self) -> &Path {
@@ -279,7 +269,6 @@ pub(super) fn open_private(
         return Err(LayoutError::Open {
             path: path.to_owned(),
             mode,
-            wanted: "700",
         });
     }
     Ok(directory)
@@ -441,18 +430,12 @@ mod tests {
     }
 
     #[test]
-    fn a_base_in_which_others_can_move_things_is_refused_unless_it_is_sticky() {
+    fn the_mode_of_a_base_that_is_shared_with_other_programs_is_theirs_to_choose() {
         let dir = tempfile::tempdir().unwrap();
-        set_mode(dir.path(), 0o777);
-        let error = create(&dir.path().join("vibepit")).unwrap_err();
-        assert!(
-            matches!(error, LayoutError::Open { wanted: "go-w", .. }),
-            "{error}"
-        );
-        set_mode(dir.path(), 0o1777);
-        create(&dir.path().join("vibepit")).unwrap();
-        set_mode(dir.path(), 0o755);
-        create(&dir.path().join("vibepit")).unwrap();
+        for shared in [0o700, 0o755, 0o775, 0o1777] {
+            set_mode(dir.path(), shared);
+            create(&dir.path().join("vibepit")).unwrap();
+        }
     }
 
     #[test]
@@ -507,10 +490,7 @@ mod tests {
         assert_eq!((mode(base), mode(place.path())), (0o700, 0o700));
         set_mode(base, 0o755);
         let error = place.create().unwrap_err();
-        assert!(
-            matches!(error, LayoutError::Open { wanted: "700", .. }),
-            "{error}"
-        );
+        assert!(matches!(error, LayoutError::Open { .. }), "{error}");
     }
 
     fn create(path: &Path) -> Result<(), LayoutError> {

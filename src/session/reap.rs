@@ -11,7 +11,9 @@ use nix::fcntl::{AtFlags, FlockArg, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::dir::{LOCK, RECORD, RECORD_IN_WRITING, SOCKET_DIR, hold_back_reapers, try_lock};
+use super::dir::{
+    LOCK, RECORD, RECORD_IN_WRITING, RESOLV_CONF, SOCKET_DIR, hold_back_reapers, try_lock,
+};
 use super::discovery::{ids, is_answering};
 use super::layout::{LayoutError, RuntimeDir, open_private};
 use super::{SessionId, credentials};
@@ -76,7 +78,7 @@ pub(super) fn clear(
     path: &Path,
 ) -> Result<(), LayoutError> {
     // First what announces it, last what says that it is being removed.
-    for name in [RECORD, RECORD_IN_WRITING]
+    for name in [RECORD, RECORD_IN_WRITING, RESOLV_CONF]
         .into_iter()
         .chain(credentials::FILES)
     {

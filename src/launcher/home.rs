@@ -35,7 +35,8 @@ pub(crate) fn path(home: Option<&Path>) -> PathBuf {
             && super::project::unmountable(home).is_none()
             && !SYSTEM.iter().any(|tree| home.starts_with(tree))
     };
-    home.filter(fits).map_or_else(|| PathBuf::from(ELSEWHERE), Path::to_owned)
+    home.filter(fits)
+        .map_or_else(|| PathBuf::from(ELSEWHERE), Path::to_owned)
 }
 
 /// Directories between the home and a project inside it. An engine makes the places of mounts as

@@ -254,6 +254,23 @@ impl Ledger {
         closed
     }
 
+    /// Closes every connection.
+    pub(super) async fn close_all(&self) {
+        self.caught_up().await;
+        for open in self.lock().open.values() {
+            open.abort.abort();
+        }
+    }
+
+    /// Waits until no connection is open.
+    pub(super) async fn all_closed(&self) {
+        while self.connection_count() > 0 {
+            // Those that end tell the bookkeeper; this goes behind what they told.
+            self.caught_up().await;
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// What is open, oldest first.
     pub(super) fn connections(&self) -> Vec<ConnectionView> {
         let books = self.lock();

@@ -30,7 +30,7 @@ use super::resolve::Resolver;
 
 /// Connections that may wait to be accepted; a short queue shows as stalls of a second.
 const BACKLOG: u32 = 4096;
-/// How long event streams and answers under way get to end when the session does.
+/// How long connections, and then answers under way, get to end when the session does.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// Reads the configuration again, wherever it is, and says what it says now, or why it cannot be
@@ -70,7 +70,7 @@ pub enum StartError {
 pub struct Proxy {
     state: Arc<State>,
     tasks: JoinSet<()>,
-    bookkeeper: tokio::task::JoinHandle<()>,
+    control: Arc<Control>,
     end: watch::Sender<bool>,
     sockets: Vec<PathBuf>,
 }
@@ -136,7 +136,7 @@ impl Proxy {
 
         let (ledger, bookkeeper) = Ledger::open(audit);
         let gate = Arc::new(Gate::new(document.policy, ledger.clone()));
-        let bookkeeper = tokio::spawn(bookkeeper.keep(Arc::clone(&gate)));
+        tokio::spawn(bookkeeper.keep(Arc::clone(&gate)));
         ledger.starting();
         let resolver = Arc::new(ArcSwap::from_pointee(resolver));
         let reloader = Arc::new(Reloader {
@@ -189,7 +189,7 @@ impl Proxy {
         Ok(Self {
             state,
             tasks,
-            bookkeeper,
+            control,
             end,
             sockets: document.control.sockets,
         })
@@ -205,19 +205,20 @@ impl Proxy {
         self.state.reloader.reload("vibepit").await.map(drop)
     }
 
-    /// Ends it: no new connection, a last event, and the audit log complete. `why` is for the
-    /// people who watch.
+    /// Ends it: nothing new comes in, what is open is closed and accounted for, and those who
+    /// watch get a last event. `why` is for them.
     pub async fn end(mut self, why: &str) {
-        self.state.ledger.ending(why);
-        self.state.ledger.caught_up().await;
         self.tasks.shutdown().await;
+        let ledger = &self.state.ledger;
+        ledger.close_all().await;
+        let _ = timeout(DRAIN, ledger.all_closed()).await;
+        ledger.ending(why);
+        ledger.caught_up().await;
         let _ = self.end.send(true);
+        let _ = timeout(DRAIN, self.control.all_gone()).await;
         for socket in &self.sockets {
             let _ = std::fs::remove_file(socket);
         }
-        drop(self.state);
-        // Ends when the last connection has let go of the ledger.
-        let _ = timeout(DRAIN, self.bookkeeper).await;
     }
 }
 

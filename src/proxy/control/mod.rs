@@ -35,7 +35,7 @@ use self::events::EventStream;
 use self::patience::Patience;
 
 /// Connections at a time, of both transports (design 3).
-const CONNECTIONS: usize = 256;
+const CONNECTIONS: u32 = 256;
 /// How long a whole request may take to arrive.
 const REQUEST: Duration = Duration::from_secs(10);
 const HEAD_MAX: usize = 64 * 1024;
@@ -52,7 +52,7 @@ impl Control {
     pub(super) fn new(state: Arc<State>) -> Self {
         Self {
             state,
-            places: Arc::new(Semaphore::new(CONNECTIONS)),
+            places: Arc::new(Semaphore::new(CONNECTIONS as usize)),
         }
     }
 
@@ -111,6 +111,11 @@ impl Control {
                 }
             });
         }
+    }
+
+    /// Waits until nobody is connected.
+    pub(super) async fn all_gone(&self) {
+        let _ = self.places.acquire_many(CONNECTIONS).await;
     }
 
     async fn place(&self) -> Option<OwnedSemaphorePermit> {

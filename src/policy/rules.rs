@@ -142,7 +142,10 @@ impl<R: Borrow<Rule>> RuleSet<R> {
     pub fn decide_host(&self, host: &Host, now: Instant) -> Option<usize> {
         let mut allow = None;
         let runs = self.index.candidates(&self.rules, host);
-        for at in runs.flat_map(Run::iter).filter(|&at| self.rule(at).is_live(now)) {
+        for at in runs
+            .flat_map(Run::iter)
+            .filter(|&at| self.rule(at).is_live(now))
+        {
             match self.rule(at).verdict {
                 Verdict::Deny if self.rule(at).entry.ports() == Ports::Any => return Some(at),
                 Verdict::Deny => {}
@@ -310,7 +313,7 @@ mod tests {
             } else {
                 Verdict::Allow
             };
-            let ports = crate::policy::Ports::One(port.try_into().unwrap());
+            let ports = Ports::One(port.try_into().unwrap());
             assert_eq!(port_of(port), Some((ports, verdict)));
         }
         assert_eq!(port_of(2001), None);

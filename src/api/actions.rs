@@ -101,20 +101,76 @@ const JSON: &str = "application/json";
 
 /// The API, on one screen. `openapi.json` describes the same, and a test compares the two.
 pub const ROUTES: &[Route] = &[
-    Route { method: "GET", path: "/session", media_type: JSON },
-    Route { method: "GET", path: "/rules", media_type: JSON },
-    Route { method: "POST", path: "/allow", media_type: JSON },
-    Route { method: "POST", path: "/deny", media_type: JSON },
-    Route { method: "POST", path: "/revoke", media_type: JSON },
-    Route { method: "GET", path: "/connections", media_type: JSON },
-    Route { method: "GET", path: "/explain", media_type: JSON },
-    Route { method: "GET", path: "/logs", media_type: JSON },
-    Route { method: "GET", path: "/events", media_type: "text/event-stream" },
-    Route { method: "GET", path: "/stats", media_type: JSON },
-    Route { method: "GET", path: "/metrics", media_type: METRICS },
-    Route { method: "POST", path: "/reload", media_type: JSON },
-    Route { method: "GET", path: "/healthz", media_type: JSON },
-    Route { method: "GET", path: "/openapi.json", media_type: JSON },
+    Route {
+        method: "GET",
+        path: "/session",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
+        path: "/rules",
+        media_type: JSON,
+    },
+    Route {
+        method: "POST",
+        path: "/allow",
+        media_type: JSON,
+    },
+    Route {
+        method: "POST",
+        path: "/deny",
+        media_type: JSON,
+    },
+    Route {
+        method: "POST",
+        path: "/revoke",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
+        path: "/connections",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
+        path: "/explain",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
+        path: "/logs",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
+        path: "/events",
+        media_type: "text/event-stream",
+    },
+    Route {
+        method: "GET",
+        path: "/stats",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
+        path: "/metrics",
+        media_type: METRICS,
+    },
+    Route {
+        method: "POST",
+        path: "/reload",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
+        path: "/healthz",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
+        path: "/openapi.json",
+        media_type: JSON,
+    },
 ];
 
 /// OpenMetrics 1.0.
@@ -132,8 +188,10 @@ const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 impl Route {
     /// Finds the route of a path, and says 404 or 405 where there is none.
     pub fn find(method: &str, path: &str) -> Result<&'static Self, Fault> {
-        let route =
-            ROUTES.iter().find(|route| route.path == path).ok_or_else(|| Fault::not_found(path))?;
+        let route = ROUTES
+            .iter()
+            .find(|route| route.path == path)
+            .ok_or_else(|| Fault::not_found(path))?;
         if route.method == method {
             Ok(route)
         } else {
@@ -154,11 +212,13 @@ impl Route {
             "/explain" => Action::Explain(explained(query.get("target"))?),
             "/logs" => Action::Logs {
                 after: query.number("after")?,
-                limit: query
-                    .number("limit")?
-                    .map_or(LOGS_LIMIT, |n| usize::try_from(n).unwrap_or(LOGS_LIMIT).min(LOGS_LIMIT)),
+                limit: query.number("limit")?.map_or(LOGS_LIMIT, |n| {
+                    usize::try_from(n).unwrap_or(LOGS_LIMIT).min(LOGS_LIMIT)
+                }),
             },
-            "/events" => Action::Events { after: query.number("after")? },
+            "/events" => Action::Events {
+                after: query.number("after")?,
+            },
             "/stats" => Action::Stats,
             "/metrics" => Action::Metrics,
             "/reload" => Action::Reload,
@@ -181,7 +241,11 @@ fn addition(body: &[u8]) -> Result<Addition, Fault> {
         )));
     }
     let ttl = body.ttl.as_deref().map(duration).transpose()?;
-    Ok(Addition { entries: entries(&body.entries, body.force)?, scope, ttl })
+    Ok(Addition {
+        entries: entries(&body.entries, body.force)?,
+        scope,
+        ttl,
+    })
 }
 
 fn revocation(body: &[u8]) -> Result<Vec<Entry>, Fault> {
@@ -192,12 +256,18 @@ fn revocation(body: &[u8]) -> Result<Vec<Entry>, Fault> {
 
 fn entries(texts: &[String], force: bool) -> Result<Vec<Entry>, Fault> {
     if texts.is_empty() {
-        return Err(Fault::bad_request("no entries: name at least one, such as api.example.com:443"));
+        return Err(Fault::bad_request(
+            "no entries: name at least one, such as api.example.com:443",
+        ));
     }
     texts
         .iter()
         .map(|text| {
-            let entry = if force { Entry::parse_forced(text) } else { text.parse() };
+            let entry = if force {
+                Entry::parse_forced(text)
+            } else {
+                text.parse()
+            };
             entry.map_err(|error| Fault::bad_entry(text, error.to_string()))
         })
         .collect()
@@ -205,13 +275,16 @@ fn entries(texts: &[String], force: bool) -> Result<Vec<Entry>, Fault> {
 
 fn json<'a, T: Deserialize<'a>>(body: &'a [u8], example: &str) -> Result<T, Fault> {
     serde_json::from_slice(body).map_err(|error| {
-        Fault::bad_request(format!("the body is not what this call takes: {error}; send {example}"))
+        Fault::bad_request(format!(
+            "the body is not what this call takes: {error}; send {example}"
+        ))
     })
 }
 
 fn explained(target: Option<String>) -> Result<Target, Fault> {
     let text = target.ok_or_else(|| Fault::bad_request("say what: /explain?target=host:port"))?;
-    text.parse().map_err(|error| Fault::bad_entry(&text, format!("{error}")))
+    text.parse()
+        .map_err(|error| Fault::bad_entry(&text, format!("{error}")))
 }
 
 /// Reads a time limit: a number and `s`, `m`, `h` or `d`.
@@ -235,7 +308,10 @@ pub fn duration(text: &str) -> Result<Duration, Fault> {
         return Err(wrong());
     }
     let number: u64 = digits.parse().map_err(|_| wrong())?;
-    let duration = number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)?;
+    let duration = number
+        .checked_mul(seconds)
+        .map(Duration::from_secs)
+        .ok_or_else(wrong)?;
     if duration.is_zero() || duration > TTL_MAX {
         return Err(wrong());
     }
@@ -266,10 +342,14 @@ impl Query {
     }
 
     fn number(&self, key: &str) -> Result<Option<u64>, Fault> {
-        let Some(value) = self.get(key) else { return Ok(None) };
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
         match value.parse() {
             Ok(number) if value.bytes().all(|b| b.is_ascii_digit()) => Ok(Some(number)),
-            _ => Err(Fault::bad_request(format!("{key}={value:?} is not a number"))),
+            _ => Err(Fault::bad_request(format!(
+                "{key}={value:?} is not a number"
+            ))),
         }
     }
 
@@ -308,14 +388,28 @@ mod tests {
     fn a_known_path_with_another_method_names_the_method_it_takes() {
         let fault = Route::find("GET", "/allow").expect_err("GET");
         assert_eq!((fault.status, fault.allow), (405, Some("POST")));
-        assert_eq!(Route::find("GET", "/nothing").expect_err("path").status, 404);
+        assert_eq!(
+            Route::find("GET", "/nothing").expect_err("path").status,
+            404
+        );
     }
 
     #[test]
     fn a_time_limit_is_a_number_and_a_unit_within_a_year() {
         assert_eq!(duration("90s").expect("s"), Duration::from_secs(90));
         assert_eq!(duration("2h").expect("h"), Duration::from_secs(7200));
-        for wrong in ["", "m", "10", "-1m", "+1m", "1w", "0s", "366d", "99999999999999999999s", "1é"] {
+        for wrong in [
+            "",
+            "m",
+            "10",
+            "-1m",
+            "+1m",
+            "1w",
+            "0s",
+            "366d",
+            "99999999999999999999s",
+            "1é",
+        ] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
     }

@@ -61,8 +61,9 @@ impl Event {
             "rule-added" => serde_json::from_str(data).map(Self::RuleAdded),
             "rule-removed" => serde_json::from_str(data).map(Self::RuleRemoved),
             "log" => serde_json::from_str(data).map(Self::Log),
-            "session-ending" => serde_json::from_str(data)
-                .map(|Ending { ending }| Self::SessionEnding { ending }),
+            "session-ending" => {
+                serde_json::from_str(data).map(|Ending { ending }| Self::SessionEnding { ending })
+            }
             "reset" => serde_json::from_str(data).map(|Next { next }| Self::Reset { next }),
             _ => return None,
         })

@@ -22,7 +22,13 @@ pub struct Fault {
 
 impl Fault {
     fn new(status: u16, title: &str, detail: impl Into<String>) -> Self {
-        Self { status, title: title.to_owned(), detail: detail.into(), entry: None, allow: None }
+        Self {
+            status,
+            title: title.to_owned(),
+            detail: detail.into(),
+            entry: None,
+            allow: None,
+        }
     }
 
     /// 400: the request as a whole cannot be understood.
@@ -32,7 +38,10 @@ impl Fault {
 
     /// 400: one entry cannot be used, and so nothing of the request is.
     pub fn bad_entry(entry: &str, detail: impl Into<String>) -> Self {
-        Self { entry: Some(entry.to_owned()), ..Self::new(400, "bad entry", detail) }
+        Self {
+            entry: Some(entry.to_owned()),
+            ..Self::new(400, "bad entry", detail)
+        }
     }
 
     /// 403: this caller has no business here.
@@ -45,7 +54,10 @@ impl Fault {
         Self::new(
             404,
             "not found",
-            format!("there is no {}; GET /openapi.json lists what there is", path.escape_debug()),
+            format!(
+                "there is no {}; GET /openapi.json lists what there is",
+                path.escape_debug()
+            ),
         )
     }
 
@@ -59,12 +71,20 @@ impl Fault {
 
     /// 408: the request did not arrive in time.
     pub fn request_timeout() -> Self {
-        Self::new(408, "request timeout", "the whole request must arrive within 10 seconds")
+        Self::new(
+            408,
+            "request timeout",
+            "the whole request must arrive within 10 seconds",
+        )
     }
 
     /// 413: the body is too large.
     pub fn too_large() -> Self {
-        Self::new(413, "content too large", "a request body may have 1 MiB; send it in parts")
+        Self::new(
+            413,
+            "content too large",
+            "a request body may have 1 MiB; send it in parts",
+        )
     }
 
     /// 500: what was asked could not be done.

@@ -35,11 +35,15 @@ impl Audit {
             .append(true)
             .create(true)
             .mode(0o600)
-            .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits() | nix::fcntl::OFlag::O_NONBLOCK.bits())
+            .custom_flags(
+                nix::fcntl::OFlag::O_NOFOLLOW.bits() | nix::fcntl::OFlag::O_NONBLOCK.bits(),
+            )
             .open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() || metadata.mode() & 0o077 != 0 {
-            return Err(io::Error::other("it must be a plain file that only its owner may read"));
+            return Err(io::Error::other(
+                "it must be a plain file that only its owner may read",
+            ));
         }
         Ok(Self {
             path: path.to_owned(),

@@ -2,12 +2,14 @@
 //! passed. Takes nothing but a permit, so that nothing is dialled that was not admitted.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::stream::{AbortHandle, FuturesUnordered, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -31,7 +33,8 @@ const ADDRESSES_MAX: usize = 16;
 
 /// What dialling needs beside the permit.
 pub(super) struct Dialler {
-    pub(super) resolver: Resolver,
+    /// Exchanged by a reload.
+    pub(super) resolver: Arc<ArcSwap<Resolver>>,
     pub(super) host: HostAccess,
 }
 
@@ -76,10 +79,19 @@ impl Dialler {
         match connected {
             Ok(upstream) => Ok((upstream, ledger.opened(permit, abort).await)),
             Err(failure) => {
-                let Failure { reason, status, proxy_status, why } = failure;
+                let Failure {
+                    reason,
+                    status,
+                    proxy_status,
+                    why,
+                } = failure;
                 let (target, door) = (permit.target(), permit.door());
                 let refusal = gate.failed(target, door, permit.rule(), reason, why).await;
-                Err(NotConnected { refusal, status, proxy_status })
+                Err(NotConnected {
+                    refusal,
+                    status,
+                    proxy_status,
+                })
             }
         }
     }
@@ -88,7 +100,12 @@ impl Dialler {
         let target = permit.target();
         let addresses = match &target.host {
             Host::Ip(ip) => vec![*ip],
-            Host::Name(name) => self.resolver.addresses(name).await.map_err(unresolved)?,
+            Host::Name(name) => self
+                .resolver
+                .load_full()
+                .addresses(name)
+                .await
+                .map_err(unresolved)?,
         };
         let mut screened = None;
         let addresses: Vec<SocketAddr> = addresses
@@ -123,12 +140,12 @@ impl Dialler {
 
     async fn host_service(&self, port: u16) -> Result<Upstream, Failure> {
         let connected = match &self.host {
-            HostAccess::Loopback => {
-                open(SocketAddr::from(([127, 0, 0, 1], port))).await.map(Upstream::Tcp)
-            }
-            HostAccess::Sockets(directory) => {
-                UnixStream::connect(host_socket(directory, port)).await.map(Upstream::Unix)
-            }
+            HostAccess::Loopback => open(SocketAddr::from(([127, 0, 0, 1], port)))
+                .await
+                .map(Upstream::Tcp),
+            HostAccess::Sockets(directory) => UnixStream::connect(host_socket(directory, port))
+                .await
+                .map(Upstream::Unix),
         };
         connected.map_err(not_connected)
     }
@@ -171,8 +188,11 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
 /// The families in turn, the first one first (RFC 8305, section 4).
 fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let (mut one, mut other): (Vec<_>, Vec<_>) =
-        addresses.iter().rev().copied().partition(|address| address.is_ipv6() == first_is_v6);
+    let (mut one, mut other): (Vec<_>, Vec<_>) = addresses
+        .iter()
+        .rev()
+        .copied()
+        .partition(|address| address.is_ipv6() == first_is_v6);
     let mut order = Vec::with_capacity(addresses.len());
     while !one.is_empty() || !other.is_empty() {
         order.extend(one.pop());
@@ -184,10 +204,23 @@ fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 fn unresolved(error: Unresolved) -> Failure {
     let (status, proxy_status, why) = match error {
         Unresolved::NoAddress => (502, "dns_error", "the name has no address".to_owned()),
-        Unresolved::TimedOut => (504, "dns_timeout", "no resolver answered in time".to_owned()),
-        Unresolved::Failed(why) => (502, "dns_error", format!("the name cannot be resolved: {why}")),
+        Unresolved::TimedOut => (
+            504,
+            "dns_timeout",
+            "no resolver answered in time".to_owned(),
+        ),
+        Unresolved::Failed(why) => (
+            502,
+            "dns_error",
+            format!("the name cannot be resolved: {why}"),
+        ),
     };
-    Failure { reason: Reason::ResolveFailed, status, proxy_status, why }
+    Failure {
+        reason: Reason::ResolveFailed,
+        status,
+        proxy_status,
+        why,
+    }
 }
 
 fn timed_out() -> Failure {
@@ -204,12 +237,21 @@ fn not_connected(error: io::Error) -> Failure {
     let (proxy_status, why) = match error.kind() {
         TimedOut => return timed_out(),
         ConnectionRefused => ("connection_refused", "it refuses connections".to_owned()),
-        HostUnreachable | NetworkUnreachable => {
-            ("destination_ip_unroutable", "there is no route to it".to_owned())
-        }
-        _ => ("destination_unavailable", format!("it cannot be reached: {error}")),
+        HostUnreachable | NetworkUnreachable => (
+            "destination_ip_unroutable",
+            "there is no route to it".to_owned(),
+        ),
+        _ => (
+            "destination_unavailable",
+            format!("it cannot be reached: {error}"),
+        ),
     };
-    Failure { reason: Reason::ConnectFailed, status: 502, proxy_status, why }
+    Failure {
+        reason: Reason::ConnectFailed,
+        status: 502,
+        proxy_status,
+        why,
+    }
 }
 
 impl AsyncRead for Upstream {
@@ -226,7 +268,11 @@ impl AsyncRead for Upstream {
 }
 
 impl AsyncWrite for Upstream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),

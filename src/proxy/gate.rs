@@ -139,7 +139,12 @@ impl Gate {
         let refusal = match snapshot.judge(&target, Instant::now()) {
             Judgement::Allow(which) => {
                 snapshot.hit(which);
-                return Ok(Permit { target, door, snapshot, which });
+                return Ok(Permit {
+                    target,
+                    door,
+                    snapshot,
+                    which,
+                });
             }
             Judgement::Deny(which) => {
                 snapshot.hit(which);
@@ -179,9 +184,10 @@ impl Gate {
         }
         match snapshot.judge_name(host, Instant::now()) {
             Judgement::Allow(_) => Ok(()),
-            Judgement::Deny(which) => {
-                Err((Reason::DeniedByRule, format!("denied by the rule {}", snapshot.entry(which))))
-            }
+            Judgement::Deny(which) => Err((
+                Reason::DeniedByRule,
+                format!("denied by the rule {}", snapshot.entry(which)),
+            )),
             Judgement::Screened(why) => Err((Reason::ScreenedAddress, why.to_owned())),
             Judgement::Unlisted => Err((Reason::Unlisted, "no rule allows it".to_owned())),
         }
@@ -200,7 +206,12 @@ impl Gate {
             detail: Some(why.clone()),
         };
         self.ledger.refused(refused).await;
-        Refusal { reason: Reason::Malformed, what, why, remedy: String::new() }
+        Refusal {
+            reason: Reason::Malformed,
+            what,
+            why,
+            remedy: String::new(),
+        }
     }
 
     /// An admitted request that could not be carried out.
@@ -216,7 +227,12 @@ impl Gate {
             Reason::ScreenedAddress => screened_remedy(target),
             _ => String::new(),
         };
-        let refusal = Refusal { reason, what: target.to_string(), why, remedy };
+        let refusal = Refusal {
+            reason,
+            what: target.to_string(),
+            why,
+            remedy,
+        };
         self.note_refusal(target, door, &refusal, Some(rule)).await;
         refusal
     }
@@ -235,7 +251,13 @@ impl Gate {
         self.ledger.refused(refused).await;
     }
 
-    async fn note_refusal(&self, target: &Target, door: Door, refusal: &Refusal, rule: Option<String>) {
+    async fn note_refusal(
+        &self,
+        target: &Target,
+        door: Door,
+        refusal: &Refusal,
+        rule: Option<String>,
+    ) {
         let refused = Refused {
             at: SystemTime::now(),
             domain: target.host.to_string(),
@@ -253,7 +275,10 @@ impl Gate {
     pub(super) fn still_admits(&self, permit: &Permit) -> bool {
         let now = self.rules.load();
         now.generation == permit.snapshot.generation
-            || matches!(now.judge(&permit.target, Instant::now()), Judgement::Allow(_))
+            || matches!(
+                now.judge(&permit.target, Instant::now()),
+                Judgement::Allow(_)
+            )
     }
 
     /// Every rule in force, files first.
@@ -262,7 +287,11 @@ impl Gate {
         let now = Instant::now();
         let fixed = snapshot.fixed.rules().iter();
         let live = snapshot.live.rules().iter().map(AsRef::as_ref);
-        fixed.chain(live).filter(|rule| rule.is_live(now)).map(view).collect()
+        fixed
+            .chain(live)
+            .filter(|rule| rule.is_live(now))
+            .map(view)
+            .collect()
     }
 
     /// How many rules are in force.
@@ -284,7 +313,10 @@ impl Gate {
         let mut live: Vec<Arc<Rule>> = still_live(&snapshot, now);
         let mut result = AddedRules::default();
         for entry in &addition.entries {
-            let fixed = snapshot.fixed.find(entry, verdict).map(|at| &snapshot.fixed.rules()[at]);
+            let fixed = snapshot
+                .fixed
+                .find(entry, verdict)
+                .map(|at| &snapshot.fixed.rules()[at]);
             let same = live.iter().position(|rule| rule.entry == *entry);
             let same_verdict = same.filter(|&at| live[at].verdict == verdict);
             let unlimited = |rule: &Rule| rule.expires.is_none();
@@ -297,13 +329,19 @@ impl Gate {
             // A later decision on the same entry replaces the earlier one, opposite or not.
             if let Some(at) = same {
                 let gone = live.remove(at);
-                self.ledger.rule_removed(RuleChange { rule: view(&gone), actor: actor.to_owned() });
+                self.ledger.rule_removed(RuleChange {
+                    rule: view(&gone),
+                    actor: actor.to_owned(),
+                });
             }
             let mut rule = Rule::new(entry.clone(), verdict, Origin::Session, Scope::Session);
             rule.expires = addition.ttl.map(|ttl| expiry(now, ttl));
             let rule = Arc::new(rule);
             result.added.push(entry.to_string());
-            result.changes.push(RuleChange { rule: view(&rule), actor: actor.to_owned() });
+            result.changes.push(RuleChange {
+                rule: view(&rule),
+                actor: actor.to_owned(),
+            });
             live.push(rule);
         }
         if live.len() > LIVE_RULES_MAX {
@@ -330,7 +368,10 @@ impl Gate {
             live.retain(|rule| {
                 let gone = rule.entry == *entry;
                 if gone {
-                    let change = RuleChange { rule: view(rule), actor: actor.to_owned() };
+                    let change = RuleChange {
+                        rule: view(rule),
+                        actor: actor.to_owned(),
+                    };
                     self.ledger.rule_removed(change);
                 }
                 !gone
@@ -372,13 +413,24 @@ impl Gate {
         let change = self.begin();
         let snapshot = self.rules.load();
         let now = Instant::now();
-        let (gone, kept): (Vec<_>, Vec<_>) =
-            snapshot.live.rules().iter().cloned().partition(|rule| !rule.is_live(now));
-        let next = kept.iter().filter_map(|rule| rule.expires.as_ref()).map(|e| e.at).min();
+        let (gone, kept): (Vec<_>, Vec<_>) = snapshot
+            .live
+            .rules()
+            .iter()
+            .cloned()
+            .partition(|rule| !rule.is_live(now));
+        let next = kept
+            .iter()
+            .filter_map(|rule| rule.expires.as_ref())
+            .map(|e| e.at)
+            .min();
         if !gone.is_empty() {
             self.swap(&change, &snapshot, Some(kept), None);
             for rule in &gone {
-                let change = RuleChange { rule: view(rule), actor: "vibepit".to_owned() };
+                let change = RuleChange {
+                    rule: view(rule),
+                    actor: "vibepit".to_owned(),
+                };
                 self.ledger.rule_removed(change);
             }
         }
@@ -400,7 +452,10 @@ impl Gate {
             Judgement::Allow(which) => {
                 let rule = snapshot.rule(which);
                 let from = rule.map_or_else(String::new, |rule| rule.origin.to_string());
-                let says = format!("the rule \"allow {}\" ({from}) covers it", snapshot.entry(which));
+                let says = format!(
+                    "the rule \"allow {}\" ({from}) covers it",
+                    snapshot.entry(which)
+                );
                 (Admission::Allow, Reason::Allowed, Some(which), says)
             }
             Judgement::Deny(which) => {
@@ -445,13 +500,18 @@ impl Gate {
         let snapshot = self.rules.load();
         let fixed = snapshot.fixed.rules().iter();
         let live = snapshot.live.rules().iter().map(AsRef::as_ref);
-        let denies: Vec<&Rule> =
-            fixed.chain(live).filter(|rule| rule.verdict == Verdict::Deny).collect();
+        let denies: Vec<&Rule> = fixed
+            .chain(live)
+            .filter(|rule| rule.verdict == Verdict::Deny)
+            .collect();
         entries
             .iter()
             .filter_map(|entry| {
                 let by = denies.iter().find(|deny| deny.entry.shadows(entry))?;
-                Some(Shadowed { entry: entry.to_string(), by: view(by) })
+                Some(Shadowed {
+                    entry: entry.to_string(),
+                    by: view(by),
+                })
             })
             .collect()
     }
@@ -550,14 +610,20 @@ impl Snapshot {
 
     /// As [`Self::judge`], for a name on whatever port.
     fn judge_name(&self, host: &Host, now: Instant) -> Judgement {
-        let fixed = self.fixed.decide_host(host, now).map(|at| (Which::Fixed(at), &self.fixed.rules()[at]));
+        let fixed = self
+            .fixed
+            .decide_host(host, now)
+            .map(|at| (Which::Fixed(at), &self.fixed.rules()[at]));
         let live = self
             .live
             .decide_host(host, now)
             .map(|at| (Which::Live(at), self.live.rules()[at].as_ref()));
         let found = [live, fixed];
         let mut found = found.iter().flatten();
-        if let Some((which, _)) = found.clone().find(|(_, rule)| rule.verdict == Verdict::Deny) {
+        if let Some((which, _)) = found
+            .clone()
+            .find(|(_, rule)| rule.verdict == Verdict::Deny)
+        {
             return Judgement::Deny(*which);
         }
         match (found.next(), host) {
@@ -584,25 +650,44 @@ impl Snapshot {
     }
 
     fn entry(&self, which: Which) -> String {
-        self.rule(which).map_or_else(|| "allow_host_ports".to_owned(), |rule| rule.entry.to_string())
+        self.rule(which).map_or_else(
+            || "allow_host_ports".to_owned(),
+            |rule| rule.entry.to_string(),
+        )
     }
 
     fn matching<'a>(&'a self, target: &'a Target) -> impl Iterator<Item = &'a Rule> {
-        let live = self.live.matching(&target.host, target.port).map(|at| self.live.rules()[at].as_ref());
-        let fixed = self.fixed.matching(&target.host, target.port).map(|at| &self.fixed.rules()[at]);
+        let live = self
+            .live
+            .matching(&target.host, target.port)
+            .map(|at| self.live.rules()[at].as_ref());
+        let fixed = self
+            .fixed
+            .matching(&target.host, target.port)
+            .map(|at| &self.fixed.rules()[at]);
         live.chain(fixed)
     }
 
     fn nearest(&self, target: &Target, now: Instant) -> Option<&Rule> {
-        let live = self.live.nearest(target, now).map(|at| self.live.rules()[at].as_ref());
-        live.or_else(|| self.fixed.nearest(target, now).map(|at| &self.fixed.rules()[at]))
+        let live = self
+            .live
+            .nearest(target, now)
+            .map(|at| self.live.rules()[at].as_ref());
+        live.or_else(|| {
+            self.fixed
+                .nearest(target, now)
+                .map(|at| &self.fixed.rules()[at])
+        })
     }
 }
 
 /// Splits the rules of a document into what files hold and what is of this session alone.
 fn rules_of(groups: Vec<crate::api::RuleGroup>) -> (Vec<Rule>, Vec<Arc<Rule>>) {
-    let files: usize =
-        groups.iter().filter(|g| g.origin != Origin::Flag).map(|g| g.entries.len()).sum();
+    let files: usize = groups
+        .iter()
+        .filter(|g| g.origin != Origin::Flag)
+        .map(|g| g.entries.len())
+        .sum();
     let (mut fixed, mut live) = (Vec::with_capacity(files), Vec::new());
     for group in groups {
         let scope = match group.origin {
@@ -626,11 +711,20 @@ fn is_host_name(host: &Host) -> bool {
 }
 
 fn still_live(snapshot: &Snapshot, now: Instant) -> Vec<Arc<Rule>> {
-    snapshot.live.rules().iter().filter(|rule| rule.is_live(now)).cloned().collect()
+    snapshot
+        .live
+        .rules()
+        .iter()
+        .filter(|rule| rule.is_live(now))
+        .cloned()
+        .collect()
 }
 
 fn expiry(now: Instant, ttl: Duration) -> Box<Expiry> {
-    Box::new(Expiry { at: now + ttl, shown: timestamp(SystemTime::now() + ttl) })
+    Box::new(Expiry {
+        at: now + ttl,
+        shown: timestamp(SystemTime::now() + ttl),
+    })
 }
 
 fn view(rule: &Rule) -> RuleView {
@@ -646,7 +740,10 @@ fn view(rule: &Rule) -> RuleView {
 
 fn screened_remedy(target: &Target) -> String {
     if is_host_name(&target.host) {
-        format!("allow_host_ports = [{}] in config.toml, then vibepit run again", target.port)
+        format!(
+            "allow_host_ports = [{}] in config.toml, then vibepit run again",
+            target.port
+        )
     } else {
         "allow_cidr in config.toml, if that network is meant to be reached".to_owned()
     }

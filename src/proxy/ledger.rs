@@ -15,9 +15,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::api::{
-    ConnectionView, DestinationStats, Event, LogEntry, Logs, RuleChange,
-};
+use crate::api::{ConnectionView, DestinationStats, Event, LogEntry, Logs, RuleChange};
 use crate::policy::{Door, Reason, Target, Verdict};
 
 use super::audit::Audit;
@@ -140,8 +138,20 @@ impl Ledger {
         let (notes, inbox) = mpsc::channel(NOTES);
         let (newest, newest_seen) = watch::channel(0);
         let books = Arc::new(Mutex::new(Books::default()));
-        let ledger = Self { notes, books: Arc::clone(&books), newest: newest_seen };
-        (ledger, Bookkeeper { inbox, books, newest, audit })
+        let ledger = Self {
+            notes,
+            books: Arc::clone(&books),
+            newest: newest_seen,
+        };
+        (
+            ledger,
+            Bookkeeper {
+                inbox,
+                books,
+                newest,
+                audit,
+            },
+        )
     }
 
     /// Enters a connection that is now open. `abort` ends whatever carries it.
@@ -157,7 +167,10 @@ impl Ledger {
             abort,
         });
         self.note(Note::Opened(Arc::clone(&open))).await;
-        Passage { open, ledger: self.clone() }
+        Passage {
+            open,
+            ledger: self.clone(),
+        }
     }
 
     /// Enters a request that was refused or failed.
@@ -185,7 +198,9 @@ impl Ledger {
 
     /// Enters that files were read again.
     pub(super) fn reloaded(&self, actor: &str, outcome: &str) {
-        self.enter(Note::Audited(json!({"event": "reload", "actor": actor, "detail": outcome})));
+        self.enter(Note::Audited(
+            json!({"event": "reload", "actor": actor, "detail": outcome}),
+        ));
     }
 
     /// Enters that the session begins.
@@ -196,7 +211,12 @@ impl Ledger {
     /// Says that the session ends.
     pub(super) fn ending(&self, why: &str) {
         let audit = json!({"event": "session_end", "reason": "session_ended", "detail": why});
-        self.enter(Note::Event(Event::SessionEnding { ending: why.to_owned() }, audit));
+        self.enter(Note::Event(
+            Event::SessionEnding {
+                ending: why.to_owned(),
+            },
+            audit,
+        ));
     }
 
     fn enter(&self, note: Note) {
@@ -222,13 +242,33 @@ impl Ledger {
     pub(super) async fn sweep(&self, gate: &Gate) -> usize {
         self.caught_up().await;
         let books = self.lock();
-        let unwanted = books.open.values().filter(|open| !gate.still_admits(&open.permit));
+        let unwanted = books
+            .open
+            .values()
+            .filter(|open| !gate.still_admits(&open.permit));
         let mut closed = 0;
         for open in unwanted {
             open.abort.abort();
             closed += 1;
         }
         closed
+    }
+
+    /// Closes every connection.
+    pub(super) async fn close_all(&self) {
+        self.caught_up().await;
+        for open in self.lock().open.values() {
+            open.abort.abort();
+        }
+    }
+
+    /// Waits until no connection is open.
+    pub(super) async fn all_closed(&self) {
+        while self.connection_count() > 0 {
+            // Those that end tell the bookkeeper; this goes behind what they told.
+            self.caught_up().await;
+            tokio::task::yield_now().await;
+        }
     }
 
     /// What is open, oldest first.
@@ -250,14 +290,25 @@ impl Ledger {
         let entries: Vec<LogEntry> = match after {
             Some(after) => {
                 let first = books.log.partition_point(|entry| entry.id <= after);
-                books.log.range(first..).take(limit).map(|entry| (**entry).clone()).collect()
+                books
+                    .log
+                    .range(first..)
+                    .take(limit)
+                    .map(|entry| (**entry).clone())
+                    .collect()
             }
             None => {
                 let first = books.log.len().saturating_sub(limit);
-                books.log.range(first..).map(|entry| (**entry).clone()).collect()
+                books
+                    .log
+                    .range(first..)
+                    .map(|entry| (**entry).clone())
+                    .collect()
             }
         };
-        let next = entries.last().map_or_else(|| after.unwrap_or(books.logged), |entry| entry.id);
+        let next = entries
+            .last()
+            .map_or_else(|| after.unwrap_or(books.logged), |entry| entry.id);
         Logs { entries, next }
     }
 
@@ -290,8 +341,14 @@ impl Ledger {
 
     /// A reader of events, from behind `after` or from now on.
     pub(super) fn events(&self, after: Option<u64>) -> Events {
-        let next = after.map_or_else(|| self.lock().event_count + 1, |after| after.saturating_add(1));
-        Events { ledger: self.clone(), next }
+        let next = after.map_or_else(
+            || self.lock().event_count + 1,
+            |after| after.saturating_add(1),
+        );
+        Events {
+            ledger: self.clone(),
+            next,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Books> {
@@ -348,17 +405,21 @@ impl Bookkeeper {
         const BATCH: usize = 256;
         let mut batch = Vec::with_capacity(BATCH);
         let gate = Arc::downgrade(&gate);
+        let books = Arc::clone(&self.books);
         while self.inbox.recv_many(&mut batch, BATCH).await > 0 {
             let mut waiting = Vec::new();
             {
-                let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut books = books.lock().unwrap_or_else(PoisonError::into_inner);
                 for note in batch.drain(..) {
                     match note {
                         Note::CaughtUp(done) => waiting.push(done),
                         // The rules may have changed between the admission and now, when a sweep
                         // could not see this connection yet.
                         Note::Opened(open) => {
-                            if gate.upgrade().is_some_and(|gate| !gate.still_admits(&open.permit)) {
+                            if gate
+                                .upgrade()
+                                .is_some_and(|gate| !gate.still_admits(&open.permit))
+                            {
                                 open.abort.abort();
                             }
                             books.opened(open);
@@ -452,7 +513,8 @@ impl Books {
 
     fn refused(&mut self, refused: Refused, audit: Option<&mut Audit>) {
         self.tally.refused += 1;
-        self.destination(refused.domain.clone(), refused.port, refused.at).refused += 1;
+        self.destination(refused.domain.clone(), refused.port, refused.at)
+            .refused += 1;
         if let Some(audit) = audit {
             audit.write(
                 refused.at,
@@ -501,7 +563,8 @@ impl Books {
             // An eighth at once, so that a flood of names pays for the search once in a while.
             let (_, cutoff, _) = ages.select_nth_unstable(DESTINATIONS / 8);
             let cutoff = *cutoff;
-            self.destinations.retain(|_, destination| destination.last > cutoff);
+            self.destinations
+                .retain(|_, destination| destination.last > cutoff);
         }
         let destination = self.destinations.entry(key).or_default();
         destination.last = Some(at);
@@ -540,7 +603,9 @@ fn joined(host: &str, port: Option<u16>) -> String {
 
 /// RFC 3339 in UTC, to the millisecond.
 pub(super) fn timestamp(at: SystemTime) -> String {
-    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
     let millis = i128::try_from(since.as_millis()).unwrap_or(0);
     OffsetDateTime::from_unix_timestamp_nanos(millis * 1_000_000)
         .ok()

@@ -19,4 +19,3 @@ mod resolve;
 mod serve;
 
 pub use serve::{Proxy, Reload, StartError};
-

@@ -29,7 +29,11 @@ const ROUNDS: usize = 8;
 ///
 /// # Errors
 /// When a side breaks, or nothing moves for [`IDLE`]. A clean end of both sides is `Ok`.
-pub(super) async fn relay<A, B>(mut sandbox: A, mut upstream: B, passage: &Passage) -> io::Result<()>
+pub(super) async fn relay<A, B>(
+    mut sandbox: A,
+    mut upstream: B,
+    passage: &Passage,
+) -> io::Result<()>
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
@@ -40,14 +44,24 @@ where
     let mut moved_at_last_check = 0u64;
     let mut moved = 0u64;
     std::future::poll_fn(|cx| {
-        let sent = up.poll(cx, Pin::new(&mut sandbox), Pin::new(&mut upstream), &mut |bytes| {
-            passage.sent(bytes);
-            moved += bytes as u64;
-        })?;
-        let received = down.poll(cx, Pin::new(&mut upstream), Pin::new(&mut sandbox), &mut |bytes| {
-            passage.received(bytes);
-            moved += bytes as u64;
-        })?;
+        let sent = up.poll(
+            cx,
+            Pin::new(&mut sandbox),
+            Pin::new(&mut upstream),
+            &mut |bytes| {
+                passage.sent(bytes);
+                moved += bytes as u64;
+            },
+        )?;
+        let received = down.poll(
+            cx,
+            Pin::new(&mut upstream),
+            Pin::new(&mut sandbox),
+            &mut |bytes| {
+                passage.received(bytes);
+                moved += bytes as u64;
+            },
+        )?;
         if sent.is_ready() && received.is_ready() {
             return Poll::Ready(Ok(()));
         }
@@ -86,7 +100,7 @@ impl Direction {
     {
         for _ in 0..ROUNDS {
             if let Some((buffer, range)) = &mut self.held {
-                while !range.is_empty() {
+                while range.start < range.end {
                     let written = ready!(to.as_mut().poll_write(cx, &buffer.0[range.clone()]))?;
                     if written == 0 {
                         return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));

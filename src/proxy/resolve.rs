@@ -50,9 +50,17 @@ impl Resolver {
 
     /// Every address of a name.
     pub(super) async fn addresses(&self, name: &Name) -> Result<Vec<IpAddr>, Unresolved> {
-        let answer = self.resolver()?.lookup_ip(absolute(name)?).await.map_err(why)?;
+        let answer = self
+            .resolver()?
+            .lookup_ip(absolute(name)?)
+            .await
+            .map_err(why)?;
         let addresses: Vec<IpAddr> = answer.iter().collect();
-        if addresses.is_empty() { Err(Unresolved::NoAddress) } else { Ok(addresses) }
+        if addresses.is_empty() {
+            Err(Unresolved::NoAddress)
+        } else {
+            Ok(addresses)
+        }
     }
 
     /// The records of one type, for a name that a rule allows. The question is made here: no
@@ -62,7 +70,11 @@ impl Resolver {
         name: &Name,
         kind: RecordType,
     ) -> Result<Vec<Record>, Unresolved> {
-        let lookup = self.resolver()?.lookup(absolute(name)?, kind).await.map_err(why)?;
+        let lookup = self
+            .resolver()?
+            .lookup(absolute(name)?, kind)
+            .await
+            .map_err(why)?;
         Ok(lookup.answers().to_vec())
     }
 

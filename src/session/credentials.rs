@@ -111,3 +111,83 @@ fn read_private(directory: impl AsFd, name: &str, path: &Path) -> Result<String,
     file.take(MAX_BYTES).read_to_string(&mut text).map_err(io)?;
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Home;
+    use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn some() -> Credentials {
+        Credentials {
+            ca: "the ca".into(),
+            cert: "the cert".into(),
+            key: "the key".into(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back_and_is_closed_to_others() {
+        let home = Home::new();
+        let dir = home.starting();
+        dir.write_credentials(&some()).unwrap();
+        assert_eq!(dir.read_credentials().unwrap(), some());
+        for name in FILES {
+            let mode = fs::symlink_metadata(dir.path().join(name))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o7777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_there_is_written_over_or_through() {
+        let home = Home::new();
+        let dir = home.starting();
+        let outside = home.dir.path().join("outside");
+        symlink(&outside, dir.path().join("client-key.pem")).unwrap();
+        dir.write_credentials(&some()).unwrap_err();
+        assert!(!outside.exists());
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_not_used() {
+        let home = Home::new();
+        let dir = home.starting();
+        dir.write_credentials(&some()).unwrap();
+        let key = dir.path().join("client-key.pem");
+        for mode in [0o644, 0o640, 0o660, 0o604] {
+            fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+            let error = dir.read_credentials().unwrap_err();
+            assert!(matches!(error, CredentialsError::Open { .. }), "{error}");
+            assert!(error.to_string().contains("client-key.pem"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_file_is_not_read() {
+        let home = Home::new();
+        let dir = home.starting();
+        dir.write_credentials(&some()).unwrap();
+        let key = dir.path().join("client-key.pem");
+        fs::rename(&key, dir.path().join("elsewhere")).unwrap();
+        symlink("elsewhere", &key).unwrap();
+        assert!(matches!(
+            dir.read_credentials(),
+            Err(CredentialsError::Io { .. })
+        ));
+        fs::remove_file(&key).unwrap();
+        nix::unistd::mkfifo(&key, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        assert!(matches!(
+            dir.read_credentials(),
+            Err(CredentialsError::NotOurs(_))
+        ));
+    }
+
+    #[test]
+    fn a_log_never_shows_a_key() {
+        assert!(!format!("{:?}", some()).contains("the key"));
+    }
+}

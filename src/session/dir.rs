@@ -19,6 +19,7 @@ pub(super) const RECORD: &str = "session.json";
 pub(super) const RECORD_IN_WRITING: &str = ".session.json.new";
 pub(super) const LOCK: &str = "lock";
 pub(super) const SOCKET_DIR: &str = "socket";
+pub(super) const RESOLV_CONF: &str = "resolv.conf";
 const CONTROL_SOCKET: &str = "control.sock";
 
 /// The directory of a session that we launch. Its lock is held for as long as the value lives,
@@ -84,6 +85,11 @@ impl SessionDir {
     /// Where the control socket is to be.
     pub fn control_socket(&self) -> PathBuf {
         control_socket(&self.path)
+    }
+
+    /// Where the file is that tells the sandbox its name server: this file alone is mounted.
+    pub fn resolv_conf(&self) -> PathBuf {
+        self.path.join(RESOLV_CONF)
     }
 
     /// Writes the client's key material, once.
@@ -184,5 +190,119 @@ pub(super) fn try_lock(
         Ok(lock) => Ok(Some(Some(lock))),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, error)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Home, record};
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[tokio::test]
+    async fn every_part_of_a_session_is_closed_to_others() {
+        let home = Home::new();
+        let session = home.live("web", None).dir;
+        for (path, expected) in [
+            (session.path().to_owned(), 0o700),
+            (session.socket_dir(), 0o700),
+            (session.path().join("lock"), 0o600),
+            (session.path().join("session.json"), 0o600),
+            (session.control_socket(), 0o600),
+        ] {
+            assert_eq!(mode(&path), expected, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn the_lock_is_held_for_as_long_as_the_session_is() {
+        let home = Home::new();
+        let session = home.starting();
+        let path = session.path().to_owned();
+        let is_held = || {
+            let directory = File::open(&path).unwrap();
+            try_lock(&directory, FlockArg::LockExclusiveNonblock)
+                .unwrap()
+                .is_none()
+        };
+        assert!(is_held());
+        drop(session);
+        assert!(!is_held());
+    }
+
+    #[test]
+    fn an_id_is_given_once() {
+        let home = Home::new();
+        let session = home.starting();
+        let again = SessionDir::create(&home.runtime, &session.id()).unwrap_err();
+        assert!(again.to_string().contains(session.id().as_str()), "{again}");
+    }
+
+    #[test]
+    fn only_its_own_record_is_announced() {
+        let home = Home::new();
+        let (session, other) = (home.starting(), home.starting());
+        session.announce(&record(&other, "web", None)).unwrap_err();
+        let mut elsewhere = record(&session, "web", None);
+        elsewhere.control.socket = Some(other.control_socket());
+        session.announce(&elsewhere).unwrap_err();
+        assert!(!session.path().join("session.json").exists());
+    }
+
+    #[test]
+    fn what_is_announced_again_replaces_what_was() {
+        let home = Home::new();
+        let session = home.starting();
+        session.announce(&record(&session, "before", None)).unwrap();
+        session.announce(&record(&session, "after", None)).unwrap();
+        let content = fs::read(session.path().join("session.json")).unwrap();
+        assert_eq!(Record::parse(&content).unwrap().name, "after");
+        assert!(!session.path().join(RECORD_IN_WRITING).exists());
+    }
+
+    #[tokio::test]
+    async fn removing_leaves_nothing() {
+        let home = Home::new();
+        let session = home.live("web", None).dir;
+        session
+            .write_credentials(&Credentials {
+                ca: "".into(),
+                cert: "".into(),
+                key: "".into(),
+            })
+            .unwrap();
+        let path = session.path().to_owned();
+        session.remove().unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn removing_takes_nothing_that_is_not_vibepits_and_says_what_is_left() {
+        let home = Home::new();
+        let session = home.starting();
+        let precious = session.path().join("precious");
+        fs::write(&precious, "").unwrap();
+        let path = session.path().to_owned();
+        let error = session.remove().unwrap_err().to_string();
+        assert!(error.contains(path.to_str().unwrap()), "{error}");
+        assert!(precious.exists());
+    }
+
+    #[test]
+    fn removing_follows_no_symbolic_link() {
+        let home = Home::new();
+        let outside = home.dir.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(outside.join("control.sock")).unwrap());
+        let session = home.starting();
+        fs::remove_dir(session.socket_dir()).unwrap();
+        symlink(&outside, session.socket_dir()).unwrap();
+        session.remove().unwrap_err();
+        assert!(outside.join("control.sock").exists());
     }
 }

@@ -92,3 +92,41 @@ pub fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_random_id_reads_back_as_itself() {
+        let id = SessionId::random().unwrap();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.to_string().len(), 16);
+        assert_ne!(id, SessionId::random().unwrap());
+    }
+
+    #[test]
+    fn only_sixteen_lower_case_hex_digits_are_an_id() {
+        assert!("0123456789abcdef".parse::<SessionId>().is_ok());
+        for text in [
+            "",
+            "0123456789abcde",
+            "0123456789abcdef0",
+            "0123456789ABCDEF",
+            "0123456789abcdeg",
+            "../../etc/passwd",
+            "0123456789abcde/",
+            "0123456789abcde\0",
+            "０１２３４",
+        ] {
+            assert_eq!(text.parse::<SessionId>(), Err(BadSessionId), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn json_holds_an_id_to_the_same_rule() {
+        let id: SessionId = serde_json::from_str("\"0123456789abcdef\"").unwrap();
+        assert_eq!(serde_json::to_string(&id).unwrap(), "\"0123456789abcdef\"");
+        assert!(serde_json::from_str::<SessionId>("\"../../../../../x\"").is_err());
+    }
+}

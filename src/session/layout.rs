@@ -10,8 +10,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
-use nix::sys::stat::{FileStat, Mode, fstat, mkdirat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::Uid;
 
 /// Why a directory is not used.
@@ -39,15 +39,24 @@ pub enum LayoutError {
     /// Others can get into the directory.
     #[error(
         "{} has mode {mode:04o}, so that others can get into it: make sure that nothing in it is \
-         theirs, then run: chmod {wanted} {}", path.display(), path.display()
+         theirs, then run: chmod 700 {}", path.display(), path.display()
     )]
     Open {
         /// The directory.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
-        /// What to tell chmod.
-        wanted: &'static str,
+    },
+    /// The directory around it is missing and cannot be made.
+    #[error(
+        "cannot make {}, where sessions are announced: {source}; set XDG_RUNTIME_DIR to a directory \
+         of your own", path.display()
+    )]
+    NoBase {
+        /// The directory.
+        path: PathBuf,
+        /// What the kernel says.
+        source: io::Error,
     },
     /// The kernel refused.
     #[error("cannot {doing} {}: {source}", path.display())]
@@ -165,9 +174,13 @@ impl Place {
 
     fn create(&self) -> Result<RuntimeDir, LayoutError> {
         let base = self.base();
-        make_dir(AT_FDCWD, base.as_os_str(), base)?;
+        make_dir(AT_FDCWD, base.as_os_str()).map_err(|error| LayoutError::NoBase {
+            path: base.to_owned(),
+            source: error.into(),
+        })?;
         let opened = self.open_base()?;
-        make_dir(&opened, self.name(), &self.path)?;
+        make_dir(&opened, self.name())
+            .map_err(|error| LayoutError::io("create", &self.path, error))?;
         self.open_existing()
     }
 
@@ -180,23 +193,15 @@ impl Place {
         })
     }
 
-    /// Opens the directory around the runtime directory. One that is shared with other programs
-    /// may be readable by others, but they must not be able to move things in it.
+    /// Opens the directory around the runtime directory. The mode of one that is shared with other
+    /// programs is theirs to choose: whoever can put something in our place puts something there
+    /// that is not ours.
     fn open_base(&self) -> Result<File, LayoutError> {
         let base = self.base();
         if self.base_is_own {
             return open_private(AT_FDCWD, base.as_os_str(), base);
         }
-        let (directory, found) = open_ours(AT_FDCWD, base.as_os_str(), base)?;
-        let mode = found.st_mode & 0o7777;
-        if mode & 0o022 != 0 && mode & 0o1000 == 0 {
-            return Err(LayoutError::Open {
-                path: base.to_owned(),
-                mode,
-                wanted: "go-w",
-            });
-        }
-        Ok(directory)
+        Ok(open_ours(AT_FDCWD, base.as_os_str(), base)?.0)
     }
 
     fn base(&self) -> &Path {
@@ -264,17 +269,25 @@ pub(super) fn open_private(
         return Err(LayoutError::Open {
             path: path.to_owned(),
             mode,
-            wanted: "700",
         });
     }
     Ok(directory)
 }
 
+/// Whether `name` is a directory that [`open_private`] would open, at the price of one call.
+pub(super) fn is_private(parent: impl AsFd, name: &OsStr) -> bool {
+    fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(|found| {
+        SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR
+            && found.st_mode & 0o077 == 0
+            && found.st_uid == Uid::effective().as_raw()
+    })
+}
+
 /// Makes a directory closed to others, or leaves one that exists as it is.
-fn make_dir(parent: impl AsFd, name: &OsStr, path: &Path) -> Result<(), LayoutError> {
+fn make_dir(parent: impl AsFd, name: &OsStr) -> Result<(), Errno> {
     match mkdirat(parent, name, Mode::S_IRWXU) {
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
-        Err(error) => Err(LayoutError::io("create", path, error)),
+        Err(error) => Err(error),
     }
 }
 
@@ -301,4 +314,186 @@ fn open_ours(
         });
     }
     Ok((directory, found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::foreign_directory;
+    use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn around(dir: &Path) -> Surroundings {
+        Surroundings {
+            xdg_runtime_dir: None,
+            tmpdir: Some(dir.as_os_str().to_owned()),
+            run_user: dir.join("run-user"),
+            uid: Uid::effective().as_raw(),
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_made_closed_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run/vibepit");
+        let made = RuntimeDir::open_or_create_at(&path).unwrap();
+        assert_eq!(made.path(), path);
+        assert_eq!(mode(&path), 0o700);
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        RuntimeDir::open_or_create_at(&path).unwrap();
+    }
+
+    #[test]
+    fn a_runtime_directory_that_is_missing_is_no_error_to_a_client() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(
+            RuntimeDir::open_at(&dir.path().join("vibepit"))
+                .unwrap()
+                .is_none()
+        );
+        assert!(
+            RuntimeDir::open_at(&dir.path().join("no/vibepit"))
+                .unwrap()
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_directory_that_others_can_enter_is_refused_and_not_repaired() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vibepit");
+        for open in [0o755, 0o750, 0o701, 0o777, 0o710] {
+            drop(fs::create_dir(&path));
+            set_mode(&path, open);
+            for result in [RuntimeDir::open_at(&path).map(drop), create(&path)] {
+                let error = result.unwrap_err();
+                assert!(matches!(error, LayoutError::Open { .. }), "{error}");
+                let chmod = format!("chmod 700 {}", path.display());
+                assert!(error.to_string().contains(&chmod), "{error}");
+            }
+            assert_eq!(mode(&path), open);
+        }
+    }
+
+    #[test]
+    fn a_symbolic_link_or_a_file_in_its_place_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vibepit");
+        let real = dir.path().join("real");
+        fs::create_dir(&real).unwrap();
+        set_mode(&real, 0o700);
+        symlink(&real, &path).unwrap();
+        assert!(matches!(
+            create(&path).unwrap_err(),
+            LayoutError::NotADirectory(_)
+        ));
+        fs::remove_file(&path).unwrap();
+        symlink("nowhere", &path).unwrap();
+        assert!(matches!(
+            create(&path).unwrap_err(),
+            LayoutError::NotADirectory(_)
+        ));
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        assert!(matches!(
+            create(&path).unwrap_err(),
+            LayoutError::NotADirectory(_)
+        ));
+    }
+
+    #[test]
+    fn a_base_that_is_a_symbolic_link_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("real")).unwrap();
+        symlink(dir.path().join("real"), dir.path().join("link")).unwrap();
+        let error = create(&dir.path().join("link/vibepit")).unwrap_err();
+        assert!(matches!(error, LayoutError::NotADirectory(_)), "{error}");
+        assert!(!dir.path().join("real/vibepit").exists());
+    }
+
+    #[test]
+    fn a_directory_of_another_user_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let foreign = foreign_directory(dir.path());
+        let error = RuntimeDir::open_at(&foreign).map(drop).unwrap_err();
+        assert!(matches!(error, LayoutError::NotOurs { .. }), "{error}");
+        let error = create(&foreign.join("vibepit")).unwrap_err();
+        assert!(matches!(error, LayoutError::NotOurs { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_mode_of_a_base_that_is_shared_with_other_programs_is_theirs_to_choose() {
+        let dir = tempfile::tempdir().unwrap();
+        for shared in [0o700, 0o755, 0o775, 0o1777] {
+            set_mode(dir.path(), shared);
+            create(&dir.path().join("vibepit")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_base_that_cannot_be_made_is_named_with_a_way_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = create(&dir.path().join("a/b/vibepit"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("a/b") && error.contains("XDG_RUNTIME_DIR"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn xdg_runtime_dir_comes_first_and_counts_only_when_absolute() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |given: &str| {
+            let around = Surroundings {
+                xdg_runtime_dir: Some(given.into()),
+                ..around(dir.path())
+            };
+            place_of(&around).path
+        };
+        assert_eq!(place("/run/mine"), Path::new("/run/mine/vibepit"));
+        let fallback = place_of(&around(dir.path())).path;
+        assert_eq!(place("relative"), fallback);
+        assert_eq!(place(""), fallback);
+    }
+
+    #[test]
+    fn run_user_is_taken_when_it_is_there_and_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut around = around(dir.path());
+        assert!(
+            place_of(&around)
+                .path
+                .starts_with(dir.path().join(format!("vibepit-{}", around.uid)))
+        );
+        fs::create_dir(&around.run_user).unwrap();
+        assert_eq!(place_of(&around).path, around.run_user.join("vibepit"));
+        around.run_user = foreign_directory(dir.path());
+        assert!(!place_of(&around).path.starts_with(&around.run_user));
+    }
+
+    #[test]
+    fn the_fallback_in_tmp_is_ours_alone_on_every_level() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = place_of(&around(dir.path()));
+        place.create().unwrap();
+        let base = place.base();
+        assert_eq!((mode(base), mode(place.path())), (0o700, 0o700));
+        set_mode(base, 0o755);
+        let error = place.create().unwrap_err();
+        assert!(matches!(error, LayoutError::Open { .. }), "{error}");
+    }
+
+    fn create(path: &Path) -> Result<(), LayoutError> {
+        RuntimeDir::open_or_create_at(path).map(drop)
+    }
 }

@@ -11,6 +11,8 @@ mod layout;
 mod names;
 mod reap;
 mod record;
+#[cfg(test)]
+mod testing;
 mod watcher;
 
 pub use choose::{ChooseError, choose};

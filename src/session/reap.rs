@@ -11,7 +11,9 @@ use nix::fcntl::{AtFlags, FlockArg, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::dir::{LOCK, RECORD, RECORD_IN_WRITING, SOCKET_DIR, hold_back_reapers, try_lock};
+use super::dir::{
+    LOCK, RECORD, RECORD_IN_WRITING, RESOLV_CONF, SOCKET_DIR, hold_back_reapers, try_lock,
+};
 use super::discovery::{ids, is_answering};
 use super::layout::{LayoutError, RuntimeDir, open_private};
 use super::{SessionId, credentials};
@@ -76,7 +78,7 @@ pub(super) fn clear(
     path: &Path,
 ) -> Result<(), LayoutError> {
     // First what announces it, last what says that it is being removed.
-    for name in [RECORD, RECORD_IN_WRITING]
+    for name in [RECORD, RECORD_IN_WRITING, RESOLV_CONF]
         .into_iter()
         .chain(credentials::FILES)
     {
@@ -139,5 +141,93 @@ fn remove(
             io::Error::from(Errno::ENOTEMPTY),
         )),
         Err(error) => Err(LayoutError::io("remove", path, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::discover;
+    use super::super::testing::Home;
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[tokio::test]
+    async fn only_what_is_dead_and_unlocked_is_removed() {
+        let home = Home::new();
+        let live = home.live("live", None);
+        let starting = home.starting();
+        let dead = home.stale("dead", None);
+        let crashed = home.starting();
+        let crashed_id = crashed.id();
+        drop(crashed);
+
+        let mut reaped = reap(&home.runtime).await.unwrap();
+        reaped.removed.sort();
+        let mut expected = [dead, crashed_id];
+        expected.sort();
+        assert_eq!(reaped.removed, expected);
+        assert!(reaped.failed.is_empty(), "{:?}", reaped.failed);
+        assert!(live.dir.path().exists() && starting.path().exists());
+        assert!(!home.runtime.path().join(dead.as_str()).exists());
+        assert_eq!(discover(&home.runtime).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_outlives_its_launcher_is_left_alone() {
+        let home = Home::new();
+        let live = home.live("web", None);
+        let id = live.dir.id();
+        let (dir, _listener) = live.apart();
+        drop(dir);
+        assert!(reap(&home.runtime).await.unwrap().removed.is_empty());
+        assert!(home.runtime.path().join(id.as_str()).exists());
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_was_made_but_never_locked_is_removed() {
+        let home = Home::new();
+        let id = SessionId::random().unwrap();
+        let path = home.runtime.path().join(id.as_str());
+        nix::unistd::mkdir(&path, Mode::S_IRWXU).unwrap();
+        assert_eq!(reap(&home.runtime).await.unwrap().removed, [id]);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_vibepits_stays_and_does_not_keep_the_others() {
+        let home = Home::new();
+        let outside = home.dir.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("session.json"), "precious").unwrap();
+        symlink(&outside, home.runtime.path().join("aaaaaaaaaaaaaaaa")).unwrap();
+        let guarded = home.stale("guarded", None);
+        let precious = home.runtime.path().join(guarded.as_str()).join("precious");
+        fs::write(&precious, "").unwrap();
+        let plain = home.stale("plain", None);
+
+        let reaped = reap(&home.runtime).await.unwrap();
+        assert_eq!(reaped.removed, [plain]);
+        assert_eq!(reaped.failed.len(), 2, "{:?}", reaped.failed);
+        assert!(precious.exists());
+        assert!(outside.join("session.json").exists());
+    }
+
+    #[tokio::test]
+    async fn nothing_that_is_being_made_is_reaped() {
+        let home = Home::new();
+        let path = home.runtime.path().to_owned();
+        let maker = tokio::task::spawn_blocking(move || {
+            let runtime = RuntimeDir::open_or_create_at(&path).unwrap();
+            let make = || super::super::SessionDir::create(&runtime, &SessionId::random().unwrap());
+            (0..200).map(|_| make().unwrap()).collect::<Vec<_>>()
+        });
+        while !maker.is_finished() {
+            let reaped = reap(&home.runtime).await.unwrap();
+            assert!(reaped.removed.is_empty(), "{:?}", reaped.removed);
+            tokio::task::yield_now().await;
+        }
+        for made in maker.await.unwrap() {
+            assert!(made.path().join(LOCK).exists());
+        }
     }
 }

@@ -93,3 +93,80 @@ impl Record {
         Ok(serde_json::from_slice(content)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LEAST: &str = r#"{"version":1,"id":"0123456789abcdef","name":"web","runtime":"docker",
+        "created":"2026-01-02T03:04:05Z","pid":7,"control":{}}"#;
+
+    #[test]
+    fn what_may_be_missing_is_missing() {
+        let record = Record::parse(LEAST.as_bytes()).unwrap();
+        assert_eq!(record.project_dir, None);
+        assert_eq!(record.control, Control::default());
+        assert_eq!(record.proxy, Doors::default());
+        assert_eq!(record.sandbox, None);
+    }
+
+    #[test]
+    fn the_fields_are_those_of_the_contract() {
+        let text = r#"{"version":1,"id":"0123456789abcdef","name":"web","project_dir":"/home/me/web",
+            "runtime":"docker","created":"2026-01-02T03:04:05Z","pid":7,
+            "control":{"socket":"/run/s/control.sock","tcp":"127.0.0.1:40001"},
+            "proxy":{"http":"10.0.0.2:3128","socks5":null,"dns":"10.0.0.2:53"},"sandbox":"abc"}"#;
+        let record = Record::parse(text.as_bytes()).unwrap();
+        let written = serde_json::to_value(&record).unwrap();
+        assert_eq!(
+            written,
+            serde_json::from_str::<serde_json::Value>(text).unwrap()
+        );
+    }
+
+    #[test]
+    fn a_newer_version_with_more_fields_is_read() {
+        let text = LEAST.replace("\"version\":1", "\"version\":2,\"future\":{\"deep\":[1,2]}");
+        let text = text.replace("\"control\":{}", "\"control\":{\"quic\":\"127.0.0.1:1\"}");
+        assert_eq!(Record::parse(text.as_bytes()).unwrap().version, 2);
+    }
+
+    #[test]
+    fn control_characters_in_a_name_are_kept_for_the_printer_to_escape() {
+        let text = LEAST.replace("\"web\"", r#""\u001b[2Jweb\u202e""#);
+        assert_eq!(
+            Record::parse(text.as_bytes()).unwrap().name,
+            "\u{1b}[2Jweb\u{202e}"
+        );
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused_before_it_is_parsed() {
+        let padded = |bytes: usize| format!("{LEAST}{}", " ".repeat(bytes - LEAST.len()));
+        assert!(Record::parse(padded(Record::MAX_BYTES).as_bytes()).is_ok());
+        let error = Record::parse(padded(Record::MAX_BYTES + 1).as_bytes()).unwrap_err();
+        assert!(matches!(error, RecordError::TooLarge));
+    }
+
+    #[test]
+    fn what_is_not_a_record_is_refused() {
+        let deep = "[".repeat(60_000);
+        for text in ["", "{}", "null", "[]", "{", "\u{feff}{}", deep.as_str()] {
+            let error = Record::parse(text.as_bytes()).unwrap_err();
+            assert!(
+                matches!(error, RecordError::Malformed(_)),
+                "{text:.10}: {error}"
+            );
+        }
+        let bad_id = LEAST.replace("0123456789abcdef", "../../../../etc/");
+        assert!(Record::parse(bad_id.as_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(content: Vec<u8>) {
+            let _ = Record::parse(&content);
+        }
+    }
+}

@@ -295,3 +295,166 @@ impl Signal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Home, record};
+    use super::*;
+    use crate::transport::unix;
+    use notify::event::Flag;
+    use std::fs;
+
+    fn watch(home: &Home) -> SessionWatcher {
+        SessionWatcher::at(home.runtime.path()).unwrap()
+    }
+
+    async fn next(watcher: &mut SessionWatcher) -> Change {
+        let patience = Duration::from_secs(20);
+        tokio::time::timeout(patience, watcher.next())
+            .await
+            .expect("a change within 20 s")
+    }
+
+    async fn appeared(watcher: &mut SessionWatcher) -> String {
+        match next(watcher).await {
+            Change::Appeared(found) => found.record.name,
+            gone @ Change::Gone(_) => panic!("{gone:?}"),
+        }
+    }
+
+    async fn gone(watcher: &mut SessionWatcher) -> SessionId {
+        match next(watcher).await {
+            Change::Gone(id) => id,
+            appeared @ Change::Appeared(_) => panic!("{appeared:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_live_already_comes_first() {
+        let home = Home::new();
+        let _live = home.live("before", None);
+        home.stale("dead", None);
+        let mut watcher = watch(&home);
+        assert_eq!(appeared(&mut watcher).await, "before");
+        let _later = home.live("after", None);
+        assert_eq!(appeared(&mut watcher).await, "after");
+    }
+
+    #[tokio::test]
+    async fn a_session_appears_when_it_is_announced_and_goes_when_it_is_removed() {
+        let home = Home::new();
+        let mut watcher = watch(&home);
+        let starting = home.starting();
+        let live = home.live("other", None);
+        assert_eq!(appeared(&mut watcher).await, "other");
+        let _listener = unix::listen(&starting.control_socket()).unwrap();
+        starting.announce(&record(&starting, "slow", None)).unwrap();
+        assert_eq!(appeared(&mut watcher).await, "slow");
+        let (dir, listener) = live.apart();
+        let id = dir.id();
+        drop(listener);
+        dir.remove().unwrap();
+        assert_eq!(gone(&mut watcher).await, id);
+    }
+
+    #[tokio::test]
+    async fn a_session_whose_launcher_was_killed_is_gone_though_its_directory_stays() {
+        let home = Home::new();
+        let live = home.live("web", None);
+        let mut watcher = watch(&home);
+        appeared(&mut watcher).await;
+        let (dir, listener) = live.apart();
+        let id = dir.id();
+        // Killed: the lock is free, and nothing was removed. The proxy notices a little later.
+        drop(dir);
+        tokio::select! {
+            change = watcher.next() => panic!("it still answers: {change:?}"),
+            () = tokio::time::sleep(3 * UNSETTLED) => {}
+        }
+        drop(listener);
+        assert_eq!(gone(&mut watcher).await, id);
+        assert!(home.runtime.path().join(id.as_str()).exists());
+        // Told once.
+        let _next = home.live("next", None);
+        assert_eq!(appeared(&mut watcher).await, "next");
+    }
+
+    #[tokio::test]
+    async fn the_runtime_directory_may_come_later_and_go_and_come_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run/vibepit");
+        let mut watcher = SessionWatcher::at(&path).unwrap();
+        for round in 0..5 {
+            let name = format!("round {round}");
+            let runtime = RuntimeDir::open_or_create_at(&path).unwrap();
+            let home = Home {
+                runtime,
+                dir: tempfile::tempdir().unwrap(),
+            };
+            // Sometimes the watcher has seen the empty directory before, sometimes not.
+            if round % 2 == 0 {
+                let look = tokio::time::timeout(Duration::from_millis(50), watcher.next());
+                assert!(look.await.is_err());
+            }
+            let live = home.live(&name, None);
+            assert_eq!(appeared(&mut watcher).await, name);
+            let id = live.dir.id();
+            fs::remove_dir_all(dir.path().join("run")).unwrap();
+            assert_eq!(gone(&mut watcher).await, id);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_burst_loses_nothing() {
+        let home = Home::new();
+        let mut watcher = watch(&home);
+        let sessions: Vec<_> = (0..200)
+            .map(|number| home.live(&number.to_string(), None))
+            .collect();
+        let mut seen = HashSet::new();
+        while seen.len() < sessions.len() {
+            assert!(seen.insert(appeared(&mut watcher).await));
+        }
+        let mut ids: HashSet<_> = sessions.iter().map(|live| live.dir.id()).collect();
+        for live in sessions {
+            live.dir.remove().unwrap();
+        }
+        while !ids.is_empty() {
+            assert!(ids.remove(&gone(&mut watcher).await));
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_queue_overflow_it_looks_again() {
+        let home = Home::new();
+        let mut watcher = watch(&home);
+        let _first = home.live("first", None);
+        assert_eq!(appeared(&mut watcher).await, "first");
+        // From here on the kernel tells nothing.
+        watcher.watcher = notify::recommended_watcher(|_| {}).unwrap();
+        let _second = home.live("second", None);
+        let overflow = Event::new(EventKind::Other).set_flag(Flag::Rescan);
+        watcher.signal.hear(Ok(overflow), home.runtime.path());
+        assert_eq!(appeared(&mut watcher).await, "second");
+    }
+
+    #[tokio::test]
+    async fn a_look_that_is_given_up_loses_nothing() {
+        let home = Home::new();
+        let mut watcher = watch(&home);
+        let _sessions: Vec<_> = (0..20)
+            .map(|number| home.live(&number.to_string(), None))
+            .collect();
+        let mut seen = HashSet::new();
+        while seen.len() < 20 {
+            tokio::select! {
+                biased;
+                change = watcher.next() => {
+                    let Change::Appeared(found) = change else { panic!("{change:?}") };
+                    assert!(seen.insert(found.record.name));
+                }
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    }
+}

@@ -111,14 +111,12 @@ fn judge_namespace(stream: &UnixStream, pid: i32) -> Result<(), &'static str> {
         Err(Errno::ENOPROTOOPT) => None,
         Err(_) => return Err("its process is gone"),
     };
-    let process = PathBuf::from(format!("/proc/{pid}"));
-    let verdict = same_user_namespace(Path::new("/proc/self"), &process);
-    if let Some(pidfd) = pidfd
-        && has_exited(&pidfd)
-    {
+    let ours = Namespace::of(Path::new("/proc/self"));
+    let theirs = Namespace::of(Path::new(&format!("/proc/{pid}")));
+    if pidfd.is_some_and(|pidfd| has_exited(&pidfd)) {
         return Err("its process is gone");
     }
-    verdict
+    same_namespace(&ours, &theirs)
 }
 
 /// True once the process has ended (pidfd_open(2): the descriptor becomes readable then), or
@@ -128,46 +126,179 @@ fn has_exited(pidfd: &OwnedFd) -> bool {
     !matches!(nix::poll::poll(&mut fds, PollTimeout::ZERO), Ok(0))
 }
 
-fn same_user_namespace(own: &Path, peer: &Path) -> Result<(), &'static str> {
-    const ELSEWHERE: &str = "it is in another user namespace";
-    const UNSEEN: &str = "its user namespace cannot be seen";
+/// What /proc tells of the user namespace of a process.
+struct Namespace {
+    /// The link that names it (namespaces(7)). To read it takes the right to trace the process.
+    link: Result<PathBuf, io::ErrorKind>,
+    /// Its map, which everybody may read.
+    uid_map: Option<Vec<u32>>,
+}
 
-    let ours = match fs::read_link(own.join("ns/user")) {
-        Ok(link) => link,
-        // A kernel without user namespaces has the directory, but not this entry.
-        Err(error)
-            if error.kind() == io::ErrorKind::NotFound && own.join("ns/mnt").is_symlink() =>
-        {
-            return Ok(());
-        }
-        Err(_) => return Err("our own user namespace cannot be seen: is /proc mounted?"),
-    };
-    match fs::read_link(peer.join("ns/user")) {
-        Ok(theirs) if theirs == ours => Ok(()),
-        Ok(_) => Err(ELSEWHERE),
-        // Reading the link takes the right to trace the process (namespaces(7)), which our own
-        // user's process does not give when its group differs from ours (`newgrp docker`) or when
-        // it made itself undumpable. The map is readable by all, and in the initial namespace it
-        // is proof enough: nobody without root's power over all ids can make one that is as wide.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            match (uid_map(own), uid_map(peer)) {
-                (Some(ours), Some(theirs)) if ours == theirs && maps_every_uid(&ours) => Ok(()),
-                (Some(ours), Some(theirs)) if ours != theirs => Err(ELSEWHERE),
-                _ => Err(UNSEEN),
-            }
-        }
-        Err(_) => Err(UNSEEN),
+impl Namespace {
+    fn of(process: &Path) -> Self {
+        let link = fs::read_link(process.join("ns/user")).map_err(|error| error.kind());
+        let uid_map = fs::read_to_string(process.join("uid_map"))
+            .ok()
+            .and_then(|text| {
+                text.split_ascii_whitespace()
+                    .map(|number| number.parse().ok())
+                    .collect()
+            });
+        Self { link, uid_map }
     }
 }
 
-fn uid_map(process: &Path) -> Option<Vec<u32>> {
-    let text = fs::read_to_string(process.join("uid_map")).ok()?;
-    text.split_ascii_whitespace()
-        .map(|number| number.parse().ok())
-        .collect()
+/// The map of the initial user namespace (user_namespaces(7)).
+const EVERY_UID: [u32; 3] = [0, 0, u32::MAX];
+
+fn same_namespace(ours: &Namespace, theirs: &Namespace) -> Result<(), &'static str> {
+    match (&ours.link, &theirs.link) {
+        (Ok(ours), Ok(theirs)) if ours == theirs => Ok(()),
+        (Ok(_), Ok(_)) => Err("it is in another user namespace"),
+        // Our own user's process does not give the right to trace it when its group differs from
+        // ours (`newgrp docker`), or when it made itself undumpable, as a sandbox may. In the
+        // initial namespace the map is proof enough: nobody without root's power over all ids can
+        // make another that is as wide.
+        (Ok(_), Err(io::ErrorKind::PermissionDenied))
+            if [&ours.uid_map, &theirs.uid_map]
+                .iter()
+                .all(|map| map.as_deref().is_some_and(|map| map == EVERY_UID)) =>
+        {
+            Ok(())
+        }
+        (Ok(_), Err(_)) => Err("its user namespace cannot be seen"),
+        // A kernel without user namespaces has neither the link nor the map.
+        (Err(io::ErrorKind::NotFound), _)
+            if ours.uid_map.is_none() && Path::new("/proc/self/ns/mnt").is_symlink() =>
+        {
+            Ok(())
+        }
+        (Err(_), _) => Err("our own user namespace cannot be seen: is /proc mounted?"),
+    }
 }
 
-/// The map of the initial user namespace (user_namespaces(7)).
-fn maps_every_uid(map: &[u32]) -> bool {
-    map == [0, 0, u32::MAX]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    use tokio::net::UnixListener;
+
+    #[tokio::test]
+    async fn our_own_process_may_speak() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+        let _client = UnixStream::connect(dir.path().join("s")).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let own = Peer {
+            uid: Uid::effective().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
+        };
+        assert_eq!(check(&stream), Ok(own));
+    }
+
+    #[tokio::test]
+    async fn a_peer_whose_process_is_gone_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        // curl connects, and is killed before anybody looks.
+        let client = Command::new("curl")
+            .args(["--silent", "--unix-socket"])
+            .arg(&path)
+            .arg("http://vibepit/")
+            .spawn();
+        let Ok(mut client) = client else {
+            return skip("curl is not installed");
+        };
+        let (stream, _) = listener.accept().await.unwrap();
+        client.kill().unwrap();
+        client.wait().unwrap();
+        assert_eq!(
+            check(&stream).unwrap_err().uid,
+            Some(Uid::effective().as_raw())
+        );
+    }
+
+    #[tokio::test]
+    async fn a_peer_in_another_user_namespace_is_refused_though_its_uid_is_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let client = Command::new("unshare")
+            .args(["--user", "--map-root-user", "sh", "-c"])
+            .arg("echo in; exec curl --silent --max-time 30 --unix-socket \"$0\" http://vibepit/")
+            .arg(&path)
+            .stdout(Stdio::piped())
+            .spawn();
+        let Ok(mut client) = client else {
+            return skip("unshare is not installed");
+        };
+        let mut said = String::new();
+        BufReader::new(client.stdout.take().unwrap())
+            .read_line(&mut said)
+            .unwrap();
+        if said != "in\n" {
+            return skip("no user namespace, or no curl, to be had");
+        }
+        let (stream, _) = listener.accept().await.unwrap();
+        let refused = check(&stream).unwrap_err();
+        client.kill().unwrap();
+        client.wait().unwrap();
+        assert_eq!(refused.uid, Some(Uid::effective().as_raw()));
+        assert_eq!(refused.why, "it is in another user namespace");
+    }
+
+    #[test]
+    fn only_our_own_uid_is_let_in_and_never_the_overflow_uid() {
+        assert_eq!(judge_uid(1000, 1000, Some(65534)), Ok(()));
+        assert_eq!(judge_uid(0, 0, Some(65534)), Ok(()));
+        for (peer, own, overflow) in [
+            (1001, 1000, Some(65534)),
+            (0, 1000, Some(65534)),
+            (1000, 0, Some(65534)),
+            (65534, 1000, Some(65534)),
+            (65534, 65534, Some(65534)),
+            (65534, 65534, None),
+            (65534, 65534, Some(99)),
+            (99, 99, Some(99)),
+        ] {
+            assert!(
+                judge_uid(peer, own, overflow).is_err(),
+                "{peer} {own} {overflow:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_namespace_that_may_not_be_looked_at_is_judged_by_its_map() {
+        let seen = |link: &str, map: &[u32]| Namespace {
+            link: Ok(PathBuf::from(link)),
+            uid_map: Some(map.to_vec()),
+        };
+        let hidden = |kind: io::ErrorKind, map: Option<&[u32]>| Namespace {
+            link: Err(kind),
+            uid_map: map.map(<[u32]>::to_vec),
+        };
+        let denied = io::ErrorKind::PermissionDenied;
+        let gone = io::ErrorKind::NotFound;
+        let initial = seen("user:[1]", &EVERY_UID);
+        let nested = seen("user:[2]", &[0, 1000, 1]);
+
+        assert!(same_namespace(&initial, &seen("user:[1]", &EVERY_UID)).is_ok());
+        assert!(same_namespace(&initial, &hidden(denied, Some(&EVERY_UID))).is_ok());
+
+        assert!(same_namespace(&initial, &nested).is_err());
+        assert!(same_namespace(&initial, &hidden(denied, Some(&[1000, 1000, 1]))).is_err());
+        assert!(same_namespace(&initial, &hidden(denied, None)).is_err());
+        assert!(same_namespace(&initial, &hidden(gone, Some(&EVERY_UID))).is_err());
+        // Below the initial namespace a child can have the very map that we have.
+        assert!(same_namespace(&nested, &hidden(denied, Some(&[0, 1000, 1]))).is_err());
+        assert!(same_namespace(&hidden(denied, Some(&EVERY_UID)), &initial).is_err());
+    }
+
+    #[allow(clippy::print_stderr, reason = "a test that did not run has to say so")]
+    fn skip(why: &str) {
+        eprintln!("skipped: {why}");
+    }
 }

@@ -154,3 +154,32 @@ fn certificates(what: &'static str, pem: &str) -> Result<Vec<CertificateDer<'sta
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn material_that_is_not_pem_is_refused_by_name() {
+        let ca = server_config("", "", "").unwrap_err();
+        assert_eq!(
+            ca.to_string(),
+            "the CA certificate is empty: a PEM certificate was expected"
+        );
+        let garbage = "-----BEGIN CERTIFICATE-----\nnot base64!\n-----END CERTIFICATE-----\n";
+        let ca = client_config(garbage, "", "").unwrap_err();
+        assert!(
+            matches!(
+                ca,
+                TlsError::Pem {
+                    what: "CA certificate",
+                    ..
+                }
+            ),
+            "{ca}"
+        );
+        let hollow = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let ca = client_config(hollow, "", "").unwrap_err();
+        assert!(matches!(ca, TlsError::Ca(_)), "{ca}");
+    }
+}

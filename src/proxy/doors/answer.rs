@@ -42,14 +42,27 @@ fn text(turned: &NotConnected) -> String {
     let mut text = format!("{}\n", phrase(turned));
     text.push_str(&format!("reason: {}: {}\n", refusal.reason, refusal.why));
     if !refusal.remedy.is_empty() {
-        text.push_str(&format!("to let it through, outside the sandbox: {}\n", refusal.remedy));
+        text.push_str(&format!(
+            "to let it through, outside the sandbox: {}\n",
+            refusal.remedy
+        ));
     }
     text
 }
 
 /// A reason phrase may hold visible ASCII, spaces and tabs (RFC 9112, section 4).
 fn fit(phrase: &str) -> String {
-    phrase.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' }).take(400).collect()
+    phrase
+        .chars()
+        .map(|c| {
+            if c == ' ' || c.is_ascii_graphic() {
+                c
+            } else {
+                '?'
+            }
+        })
+        .take(400)
+        .collect()
 }
 
 /// The answer within a kept-alive connection.

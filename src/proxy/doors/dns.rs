@@ -61,7 +61,11 @@ impl NameServer {
             IpAddr::V4(own) => own,
             IpAddr::V6(_) => Ipv4Addr::LOCALHOST,
         };
-        Self { road, own, upstream: Arc::new(Semaphore::new(UPSTREAM)) }
+        Self {
+            road,
+            own,
+            upstream: Arc::new(Semaphore::new(UPSTREAM)),
+        }
     }
 
     /// Serves UDP until the socket fails for good.
@@ -77,10 +81,19 @@ impl NameServer {
             match self.judge(&packet[..length]).await {
                 Outcome::Silence => {}
                 Outcome::Answer(answer) => {
-                    let _ = socket.send_to(&wire(&answer, Some(&packet[..length])), client).await;
+                    let _ = socket
+                        .send_to(&wire(&answer, Some(&packet[..length])), client)
+                        .await;
                 }
                 Outcome::Ask(answer, name, kind) => {
-                    self.spawn_upstream(*answer, name, kind, Arc::clone(&socket), client, &packet[..length]);
+                    self.spawn_upstream(
+                        *answer,
+                        name,
+                        kind,
+                        Arc::clone(&socket),
+                        client,
+                        &packet[..length],
+                    );
                 }
             }
         }
@@ -96,12 +109,16 @@ impl NameServer {
         question: &[u8],
     ) {
         // Beyond that many the client asks again, as it does for any lost packet.
-        let Ok(place) = Arc::clone(&self.upstream).try_acquire_owned() else { return };
+        let Ok(place) = Arc::clone(&self.upstream).try_acquire_owned() else {
+            return;
+        };
         let server = Arc::clone(self);
         let question = question.to_vec();
         tokio::spawn(async move {
             let answer = server.upstream(answer, &name, kind).await;
-            let _ = socket.send_to(&wire(&answer, Some(&question)), client).await;
+            let _ = socket
+                .send_to(&wire(&answer, Some(&question)), client)
+                .await;
             drop(place);
         });
     }
@@ -110,7 +127,9 @@ impl NameServer {
     pub(in crate::proxy) async fn serve_tcp(self: Arc<Self>, listener: TcpListener) {
         let places = Arc::new(Semaphore::new(TCP_CONNECTIONS));
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
             match listener.accept().await {
                 Ok((stream, _)) => {
                     let server = Arc::clone(&self);
@@ -194,7 +213,9 @@ impl NameServer {
             blocked(&mut answer, &text);
             return refused(answer, ResponseCode::NXDomain);
         }
-        let Host::Name(name) = host else { return refused(answer, ResponseCode::NXDomain) };
+        let Host::Name(name) = host else {
+            return refused(answer, ResponseCode::NXDomain);
+        };
         match question.query_type {
             RecordType::A => {
                 let own = RData::A(A(self.own));
@@ -217,12 +238,19 @@ impl NameServer {
         name: &crate::policy::Name,
         kind: RecordType,
     ) -> Message {
-        match self.road.dialler.resolver.records(name, kind).await {
+        match self
+            .road
+            .dialler
+            .resolver
+            .load_full()
+            .records(name, kind)
+            .await
+        {
             Ok(records) => {
                 // Addresses that come along would lead past the proxy.
-                let records = records.into_iter().filter(|record| {
-                    !matches!(record.data, RData::A(_) | RData::AAAA(_))
-                });
+                let records = records
+                    .into_iter()
+                    .filter(|record| !matches!(record.data, RData::A(_) | RData::AAAA(_)));
                 answer.add_answers(records);
             }
             Err(Unresolved::NoAddress) => {}
@@ -244,7 +272,10 @@ fn asked(question: &Query) -> Result<Host, (Vec<u8>, String)> {
         }
         // A dot within a label would make two of it.
         if label.contains(&b'.') {
-            return Err((question.name.to_ascii().into_bytes(), "a label holds a dot".to_owned()));
+            return Err((
+                question.name.to_ascii().into_bytes(),
+                "a label holds a dot".to_owned(),
+            ));
         }
         text.extend_from_slice(label);
     }
@@ -285,7 +316,9 @@ fn unreadable(packet: &[u8]) -> Outcome {
 /// The bytes of an answer; over UDP cut to what the client takes.
 fn wire(answer: &Message, udp_question: Option<&[u8]>) -> Vec<u8> {
     let bytes = answer.to_vec().unwrap_or_default();
-    let Some(question) = udp_question else { return bytes };
+    let Some(question) = udp_question else {
+        return bytes;
+    };
     let offered = Message::from_vec(question).map_or(UDP_MIN, |message| match &message.edns {
         Some(edns) => edns.max_payload().clamp(UDP_MIN, UDP_MAX),
         None => UDP_MIN,

@@ -53,8 +53,14 @@ pub(super) struct Bad {
 
 impl Bad {
     fn new(status: u16, why: impl Into<String>, head: &[u8]) -> Self {
-        let line = head.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
-        let target = line.split(|byte| *byte == b' ').nth(1).filter(|target| !target.is_empty());
+        let line = head
+            .split(|byte| matches!(byte, b'\r' | b'\n'))
+            .next()
+            .unwrap_or_default();
+        let target = line
+            .split(|byte| *byte == b' ')
+            .nth(1)
+            .filter(|target| !target.is_empty());
         Self {
             status,
             why: why.into(),
@@ -79,14 +85,21 @@ pub(super) fn parse(buffer: &[u8]) -> Result<Parsed, Bad> {
     let end = end_of_head(buffer)?;
     let window = &buffer[..end.unwrap_or(buffer.len())];
     if end.is_none() {
-        let line = window.iter().position(|byte| *byte == b'\n').unwrap_or(window.len());
+        let line = window
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .unwrap_or(window.len());
         if line > LINE_MAX {
             return Err(Bad::new(414, "the request line is too long", window));
         }
         return if window.len() < HEAD_MAX {
             Ok(Parsed::Partial)
         } else {
-            Err(Bad::new(431, "the request's head is larger than 64 KiB", window))
+            Err(Bad::new(
+                431,
+                "the request's head is larger than 64 KiB",
+                window,
+            ))
         };
     }
     let mut fields = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX];
@@ -94,7 +107,11 @@ pub(super) fn parse(buffer: &[u8]) -> Result<Parsed, Bad> {
     match request.parse_with_uninit_headers(window, &mut fields) {
         Ok(httparse::Status::Complete(length)) if length == window.len() => {}
         Err(httparse::Error::TooManyHeaders) => {
-            return Err(Bad::new(431, format!("more than {FIELDS_MAX} header fields"), window));
+            return Err(Bad::new(
+                431,
+                format!("more than {FIELDS_MAX} header fields"),
+                window,
+            ));
         }
         Err(error) => return Err(Bad::new(400, describe(error), window)),
         Ok(_) => return Err(Bad::new(400, "it is not an HTTP/1.1 request", window)),
@@ -114,9 +131,16 @@ pub(super) fn parse(buffer: &[u8]) -> Result<Parsed, Bad> {
         }
         let target = Target::from_authority(path.as_bytes())
             .map_err(|error| Bad::new(400, error.to_string(), window))?;
-        return Ok(Parsed::Complete(Head::Connect { target, length: window.len() }));
+        return Ok(Parsed::Complete(Head::Connect {
+            target,
+            length: window.len(),
+        }));
     }
-    let hosts = request.headers.iter().filter(|f| f.name.eq_ignore_ascii_case("host")).count();
+    let hosts = request
+        .headers
+        .iter()
+        .filter(|f| f.name.eq_ignore_ascii_case("host"))
+        .count();
     if hosts == 0 && minor == 1 {
         return Err(bad("an HTTP/1.1 request names its host in a Host field"));
     }
@@ -124,9 +148,11 @@ pub(super) fn parse(buffer: &[u8]) -> Result<Parsed, Bad> {
         // RFC 9110, section 9.3.8: it would show the sandbox what the proxy adds.
         return Err(Bad::new(405, "TRACE is not served", window));
     }
-    forward_target(path.as_bytes())
-        .map_err(|error| Bad::new(400, error.to_string(), window))?;
-    Ok(Parsed::Complete(Head::Forward { length: window.len(), content }))
+    forward_target(path.as_bytes()).map_err(|error| Bad::new(400, error.to_string(), window))?;
+    Ok(Parsed::Complete(Head::Forward {
+        length: window.len(),
+        content,
+    }))
 }
 
 /// The target of an absolute-form request (RFC 9112, section 3.2.2): `http` only, since what is
@@ -146,7 +172,10 @@ pub(super) fn forward_target(path: &[u8]) -> Result<Target, String> {
     if rest.contains(&b'#') {
         return Err("a request's target has no fragment".to_owned());
     }
-    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    let end = rest
+        .iter()
+        .position(|byte| matches!(byte, b'/' | b'?'))
+        .unwrap_or(rest.len());
     Target::from_authority_or(&rest[..end], 80).map_err(|error| error.to_string())
 }
 
@@ -157,13 +186,22 @@ fn end_of_head(buffer: &[u8]) -> Result<Option<usize>, Bad> {
     let mut seen_line = false;
     let mut rest = buffer;
     let mut at = 0;
-    while let Some(found) = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+    while let Some(found) = rest
+        .iter()
+        .position(|byte| matches!(byte, b'\r' | b'\n' | 0))
+    {
         let (position, byte) = (at + found, rest[found]);
         let next = buffer.get(position + 1);
         match (byte, next) {
             (b'\r', Some(b'\n')) => {}
             (b'\r', None) => return Ok(None),
-            _ => return Err(Bad::new(400, "a line ends with CR LF and holds no control bytes", buffer)),
+            _ => {
+                return Err(Bad::new(
+                    400,
+                    "a line ends with CR LF and holds no control bytes",
+                    buffer,
+                ));
+            }
         }
         let end = position + 2;
         if position == line_start && seen_line {
@@ -258,7 +296,9 @@ impl ChunkTracker {
         let mut at = 0;
         while at < bytes.len() && self.state != Chunk::End {
             if let Chunk::Data(left) = self.state {
-                let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - at);
+                let taken = usize::try_from(left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len() - at);
                 at += taken;
                 self.state = match left - taken as u64 {
                     0 => Chunk::DataCr,
@@ -325,7 +365,9 @@ mod tests {
 
     fn content(head: &str) -> Content {
         match parse(head.as_bytes()) {
-            Ok(Parsed::Complete(Head::Forward { content, length })) if length == head.len() => content,
+            Ok(Parsed::Complete(Head::Forward { content, length })) if length == head.len() => {
+                content
+            }
             other => panic!("{head:?}: {other:?}"),
         }
     }
@@ -336,9 +378,18 @@ mod tests {
         let Ok(Parsed::Complete(Head::Connect { target, length })) = parse(head.as_bytes()) else {
             panic!("not taken");
         };
-        assert_eq!((target.to_string().as_str(), length), ("a.test:443", head.len()));
-        assert_eq!(status("CONNECT a.test:443 HTTP/1.1\r\nContent-Length: 5\r\n\r\n"), 400);
-        assert_eq!(status("CONNECT a.test HTTP/1.1\r\nHost: a.test\r\n\r\n"), 400);
+        assert_eq!(
+            (target.to_string().as_str(), length),
+            ("a.test:443", head.len())
+        );
+        assert_eq!(
+            status("CONNECT a.test:443 HTTP/1.1\r\nContent-Length: 5\r\n\r\n"),
+            400
+        );
+        assert_eq!(
+            status("CONNECT a.test HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+            400
+        );
     }
 
     #[test]
@@ -366,7 +417,10 @@ mod tests {
             let head = format!("POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n\r\n");
             assert_eq!(status(&head), 400, "{fields}");
         }
-        assert_eq!(status("POST http://a.test/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
+        assert_eq!(
+            status("POST http://a.test/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            400
+        );
     }
 
     #[test]
@@ -379,7 +433,16 @@ mod tests {
 
     #[test]
     fn only_http_in_absolute_form_is_forwarded() {
-        for path in ["/", "*", "http:/a.test/", "http:///a.test", "https://a.test/", "ftp://a.test/", "http://a@b.test/", "http://a.test/#x"] {
+        for path in [
+            "/",
+            "*",
+            "http:/a.test/",
+            "http:///a.test",
+            "https://a.test/",
+            "ftp://a.test/",
+            "http://a@b.test/",
+            "http://a.test/#x",
+        ] {
             let head = format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n");
             assert_eq!(status(&head), 400, "{path}");
         }
@@ -395,7 +458,10 @@ mod tests {
         many.push_str(&"X: y\r\n".repeat(HEAD_MAX / 6));
         assert_eq!(status(&many), 431);
         let fields = "X: y\r\n".repeat(FIELDS_MAX + 1);
-        assert_eq!(status(&format!("GET http://a.test/ HTTP/1.1\r\n{fields}\r\n")), 431);
+        assert_eq!(
+            status(&format!("GET http://a.test/ HTTP/1.1\r\n{fields}\r\n")),
+            431
+        );
     }
 
     #[test]
@@ -405,15 +471,30 @@ mod tests {
         for cut in 0..all.len() {
             let mut tracker = ChunkTracker::default();
             let (first, ended) = tracker.follow(&all[..cut]).expect("first part");
-            let total = if ended { first } else { cut + tracker.follow(&all[cut..]).expect("rest").0 };
+            let total = if ended {
+                first
+            } else {
+                cut + tracker.follow(&all[cut..]).expect("rest").0
+            };
             assert_eq!(total, content.len(), "{cut}");
         }
     }
 
     #[test]
     fn a_chunk_size_that_overflows_or_is_no_number_is_refused() {
-        for bytes in [&b"FFFFFFFFFFFFFFFF0\r\n"[..], b"-1\r\n", b"5\nhello", b" 5\r\n", b"\r\n", b"5\r\nhelloX"] {
-            assert!(ChunkTracker::default().follow(bytes).is_err(), "{}", bytes.escape_ascii());
+        for bytes in [
+            &b"FFFFFFFFFFFFFFFF0\r\n"[..],
+            b"-1\r\n",
+            b"5\nhello",
+            b" 5\r\n",
+            b"\r\n",
+            b"5\r\nhelloX",
+        ] {
+            assert!(
+                ChunkTracker::default().follow(bytes).is_err(),
+                "{}",
+                bytes.escape_ascii()
+            );
         }
     }
 }

@@ -80,7 +80,11 @@ pub(super) async fn serve(
         Err(error) => return Err(io::Error::other(error)),
     };
     let (stream, mut buffer, ending) = parts.io.into_inner().into_parts();
-    let upgraded = client.upgraded.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let upgraded = client
+        .upgraded
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
     if let Some((origin, passage)) = upgraded {
         let mut early = BytesMut::from(&parts.read_buf[..]);
         early.unsplit(std::mem::take(&mut buffer));
@@ -135,7 +139,10 @@ type Answer = Response<Either<Counted, Full<Bytes>>>;
 impl Client {
     /// One request and its answer.
     async fn exchange(&self, request: Request<Incoming>) -> Answer {
-        let authority = request.uri().authority().map_or("", |authority| authority.as_str());
+        let authority = request
+            .uri()
+            .authority()
+            .map_or("", |authority| authority.as_str());
         let target = match Target::from_authority_or(authority.as_bytes(), 80) {
             Ok(target) => target,
             // The strict reader took it, so this does not happen; and if it does, it is refused.
@@ -159,7 +166,12 @@ impl Client {
 
     async fn malformed(&self, why: String, uri: &Uri) -> Answer {
         let sent = uri.to_string().into_bytes();
-        let bad = Bad { status: 400, why, sent, connect: false };
+        let bad = Bad {
+            status: 400,
+            why,
+            sent,
+            connect: false,
+        };
         answer::response(&self.road.malformed(&bad, Door::Http).await).map(Either::Right)
     }
 
@@ -172,7 +184,10 @@ impl Client {
         let rule = permit.rule();
         let kept = self.kept(&target).await;
         let (mut sender, passage) = match kept {
-            Some(sender) => (sender, self.road.ledger.opened(permit, self.abort.clone()).await),
+            Some(sender) => (
+                sender,
+                self.road.ledger.opened(permit, self.abort.clone()).await,
+            ),
             None => {
                 let (upstream, passage) = self.road.dial(permit, self.abort.clone()).await?;
                 (self.handshake(&target, &rule, upstream).await?, passage)
@@ -184,17 +199,23 @@ impl Client {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 let why = format!("it ended the connection without an answer: {error}");
-                return Err(self.broken(&target, rule, 502, "connection_terminated", why).await);
+                return Err(self
+                    .broken(&target, rule, 502, "connection_terminated", why)
+                    .await);
             }
             Err(_) => {
                 let why = "it did not answer in time".to_owned();
-                return Err(self.broken(&target, rule, 504, "http_response_timeout", why).await);
+                return Err(self
+                    .broken(&target, rule, 504, "http_response_timeout", why)
+                    .await);
             }
         };
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             if !asked_upgrade {
                 let why = "it switched protocols without being asked to".to_owned();
-                return Err(self.broken(&target, rule, 502, "http_protocol_error", why).await);
+                return Err(self
+                    .broken(&target, rule, 502, "http_protocol_error", why)
+                    .await);
             }
             return Ok(self.switch(answer, &target, rule, passage).await?);
         }
@@ -205,7 +226,11 @@ impl Client {
 
     /// The connection to this target, if there is one and it can take a request.
     async fn kept(&self, target: &Target) -> Option<SendRequest<Counted>> {
-        let kept = self.origin.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let kept = self
+            .origin
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let mut origin = kept.filter(|origin| origin.target == *target)?;
         origin.sender.ready().await.ok()?;
         Some(origin.sender)
@@ -217,14 +242,19 @@ impl Client {
         rule: &str,
         upstream: crate::proxy::dial::Upstream,
     ) -> Result<SendRequest<Counted>, NotConnected> {
-        match client::Builder::new().handshake(TokioIo::new(upstream)).await {
+        match client::Builder::new()
+            .handshake(TokioIo::new(upstream))
+            .await
+        {
             Ok((sender, connection)) => {
                 tokio::spawn(connection.with_upgrades());
                 Ok(sender)
             }
             Err(error) => {
                 let why = error.to_string();
-                Err(self.broken(target, rule.to_owned(), 502, "connection_terminated", why).await)
+                Err(self
+                    .broken(target, rule.to_owned(), 502, "connection_terminated", why)
+                    .await)
             }
         }
     }
@@ -241,13 +271,17 @@ impl Client {
             Ok(origin) => origin,
             Err(error) => {
                 let why = error.to_string();
-                return Err(self.broken(target, rule, 502, "http_upgrade_failed", why).await);
+                return Err(self
+                    .broken(target, rule, 502, "http_upgrade_failed", why)
+                    .await);
             }
         };
         // The request's content, which shares the passage, has ended: upgrades carry none.
         let Some(passage) = Arc::into_inner(passage) else {
             let why = "an upgrade with content is not forwarded".to_owned();
-            return Err(self.broken(target, rule, 502, "http_upgrade_failed", why).await);
+            return Err(self
+                .broken(target, rule, 502, "http_upgrade_failed", why)
+                .await);
         };
         *self.upgraded.lock().unwrap_or_else(PoisonError::into_inner) = Some((origin, passage));
         let mut switched = Response::new(Either::Right(Full::default()));
@@ -271,9 +305,14 @@ impl Client {
         why: String,
     ) -> NotConnected {
         let gate = &self.road.gate;
-        let refusal: Refusal =
-            gate.failed(target, Door::Http, rule, Reason::ConnectFailed, why).await;
-        NotConnected { refusal, status, proxy_status }
+        let refusal: Refusal = gate
+            .failed(target, Door::Http, rule, Reason::ConnectFailed, why)
+            .await;
+        NotConnected {
+            refusal,
+            status,
+            proxy_status,
+        }
     }
 }
 
@@ -298,13 +337,21 @@ fn for_origin(
     let asked = upgrade.is_some();
     if let Some(protocol) = upgrade {
         parts.headers.insert(UPGRADE, protocol);
-        parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        parts
+            .headers
+            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
     } else if trailers {
-        parts.headers.insert(TE, HeaderValue::from_static("trailers"));
-        parts.headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        parts
+            .headers
+            .insert(TE, HeaderValue::from_static("trailers"));
+        parts
+            .headers
+            .insert(CONNECTION, HeaderValue::from_static("te"));
     }
     if let Some(left) = hops_left(&parts.headers) {
-        parts.headers.insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
+        parts
+            .headers
+            .insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
     }
     parts.uri = match parts.uri.into_parts().path_and_query {
         // RFC 9112, section 3.2.4: OPTIONS without a path asks about the origin as a whole.
@@ -314,7 +361,10 @@ fn for_origin(
     };
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    (Request::from_parts(parts, Counted::new(body, Arc::clone(passage), Way::Up)), asked)
+    (
+        Request::from_parts(parts, Counted::new(body, Arc::clone(passage), Way::Up)),
+        asked,
+    )
 }
 
 /// The answer as the client gets it.
@@ -327,7 +377,11 @@ fn for_client(answer: Response<Incoming>, passage: Arc<Passage>) -> Response<Cou
 }
 
 fn via(received: Version) -> HeaderValue {
-    HeaderValue::from_static(if received == Version::HTTP_10 { "1.0 vibepit" } else { "1.1 vibepit" })
+    HeaderValue::from_static(if received == Version::HTTP_10 {
+        "1.0 vibepit"
+    } else {
+        "1.1 vibepit"
+    })
 }
 
 fn host_field(target: &Target) -> String {
@@ -385,7 +439,13 @@ fn wanted_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 fn hops_left(headers: &HeaderMap) -> Option<u32> {
-    headers.get(MAX_FORWARDS)?.to_str().ok()?.trim().parse().ok()
+    headers
+        .get(MAX_FORWARDS)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// RFC 9110, section 7.6.2: an OPTIONS request whose hops are spent is answered here.
@@ -410,7 +470,12 @@ struct Counted {
 
 impl Counted {
     fn new(content: Incoming, passage: Arc<Passage>, way: Way) -> Self {
-        Self { content, passage, way, stalled: None }
+        Self {
+            content,
+            passage,
+            way,
+            stalled: None,
+        }
     }
 }
 

@@ -81,8 +81,11 @@ impl Inlet {
     /// Goes on until there is something to let through, or the end is known.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            let parsed =
-                if self.buffer.is_empty() { Ok(Parsed::Partial) } else { head::parse(&self.buffer) };
+            let parsed = if self.buffer.is_empty() {
+                Ok(Parsed::Partial)
+            } else {
+                head::parse(&self.buffer)
+            };
             match parsed {
                 Ok(Parsed::Complete(Head::Forward { length, content })) => {
                     self.head_begun = false;
@@ -224,7 +227,9 @@ impl Remaining {
     fn take(&mut self, bytes: &[u8]) -> Result<(usize, bool), &'static str> {
         match self {
             Self::Length(left) => {
-                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                let taken = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
                 *left -= taken as u64;
                 Ok((taken, *left == 0))
             }

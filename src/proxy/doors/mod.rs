@@ -57,25 +57,37 @@ impl Road {
         permit: Permit,
         abort: AbortHandle,
     ) -> Result<(Upstream, Passage), NotConnected> {
-        self.dialler.dial(&self.gate, &self.ledger, permit, abort).await
+        self.dialler
+            .dial(&self.gate, &self.ledger, permit, abort)
+            .await
     }
 
     /// What cannot be parsed cannot be judged.
     async fn malformed(&self, bad: &Bad, door: Door) -> NotConnected {
         let refusal = self.gate.malformed(&bad.sent, door, bad.why.clone()).await;
-        NotConnected { refusal, status: bad.status, proxy_status: "http_request_error" }
+        NotConnected {
+            refusal,
+            status: bad.status,
+            proxy_status: "http_request_error",
+        }
     }
 }
 
 fn denied(refusal: Refusal) -> NotConnected {
-    NotConnected { refusal, status: 403, proxy_status: "http_request_denied" }
+    NotConnected {
+        refusal,
+        status: 403,
+        proxy_status: "http_request_denied",
+    }
 }
 
 /// Serves the HTTP door until its listener fails for good.
 pub(super) async fn serve_http(listener: TcpListener, road: Arc<Road>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let (abort, registration) = AbortHandle::new_pair();
@@ -94,10 +106,16 @@ pub(super) async fn serve_http(listener: TcpListener, road: Arc<Road>) {
 
 /// One connection: a CONNECT becomes a tunnel; anything else is served until a CONNECT comes,
 /// or what comes cannot be judged, or the client is done.
-async fn serve_client(mut stream: TcpStream, road: &Arc<Road>, abort: AbortHandle) -> io::Result<()> {
+async fn serve_client(
+    mut stream: TcpStream,
+    road: &Arc<Road>,
+    abort: AbortHandle,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = BytesMut::with_capacity(1024);
-    let Some(first) = read_head(&mut stream, &mut buffer).await? else { return Ok(()) };
+    let Some(first) = read_head(&mut stream, &mut buffer).await? else {
+        return Ok(());
+    };
     match first {
         Ok(Head::Connect { target, length }) => {
             buffer.advance(length);
@@ -110,7 +128,11 @@ async fn serve_client(mut stream: TcpStream, road: &Arc<Road>, abort: AbortHandl
 }
 
 async fn refuse(stream: TcpStream, bad: Bad, road: &Road) -> io::Result<()> {
-    let door = if bad.connect { Door::Connect } else { Door::Http };
+    let door = if bad.connect {
+        Door::Connect
+    } else {
+        Door::Http
+    };
     let turned = road.malformed(&bad, door).await;
     answer::send(stream, &turned).await
 }
@@ -122,8 +144,9 @@ async fn read_head(
     buffer: &mut BytesMut,
 ) -> io::Result<Option<Result<Head, Bad>>> {
     match timeout(IDLE, stream.read_buf(buffer)).await {
-        Ok(read) if read? > 0 => {}
-        _ => return Ok(None),
+        Ok(Ok(1..)) => {}
+        Ok(Err(error)) => return Err(error),
+        Ok(Ok(0)) | Err(_) => return Ok(None),
     }
     let whole = async {
         loop {

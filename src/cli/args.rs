@@ -229,7 +229,7 @@ pub(super) struct ConfigCheckArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct PruneArgs {
-    /// Remove the home volumes of projects, too.
+    /// Remove your projects' home volumes, too: what tools keep there between sessions is lost.
     #[arg(long)]
     pub(super) homes: bool,
 }

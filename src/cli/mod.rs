@@ -10,6 +10,7 @@ mod failure;
 mod logs;
 mod output;
 mod policy;
+mod progress;
 mod proxy;
 mod prune;
 mod reach;

@@ -2,10 +2,76 @@
 
 use std::process::ExitCode;
 
+use serde::Serialize;
+
+use crate::launcher::{Engine, Pruned, prune, prune_directories};
+use crate::session::RuntimeDir;
+
 use super::args::PruneArgs;
 use super::failure::Failure;
-use super::output::Output;
+use super::output::{Output, printable};
+use super::run::engine_socket;
 
-pub(super) async fn run(_args: &PruneArgs, _out: &Output) -> Result<ExitCode, Failure> {
-    Err(Failure::failed("no runtime yet"))
+/// The answer of `prune --json`.
+#[derive(Serialize)]
+struct Answer<'a> {
+    removed: &'a [String],
+    failed: &'a [String],
+    home_volumes: &'a [String],
+}
+
+pub(super) async fn run(args: &PruneArgs, out: &Output) -> Result<ExitCode, Failure> {
+    let runtime_dir = RuntimeDir::open_or_create().map_err(Failure::failed)?;
+    let engine = match engine_socket() {
+        Ok(socket) => Engine::connect(socket).await.map_err(Failure::failed),
+        Err(failure) => Err(failure),
+    };
+    let pruned = match engine {
+        Ok(engine) => prune(&engine, &runtime_dir, args.homes).await,
+        Err(failure) => {
+            out.warn(format!(
+                "{}; only directories are looked at",
+                printable(&failure.message)
+            ));
+            prune_directories(&runtime_dir).await
+        }
+    };
+    show(&pruned, out)
+}
+
+fn show(pruned: &Pruned, out: &Output) -> Result<ExitCode, Failure> {
+    if out.json {
+        let Pruned {
+            removed,
+            failed,
+            home_volumes,
+        } = pruned;
+        out.json(&Answer {
+            removed,
+            failed,
+            home_volumes,
+        })?;
+    } else {
+        for removed in &pruned.removed {
+            out.line(format!("removed {}", printable(removed)))?;
+        }
+        if pruned.removed.is_empty() {
+            out.note("nothing was left behind");
+        }
+        if !pruned.home_volumes.is_empty() {
+            out.note(format!(
+                "{} home volumes stay, since they hold what tools keep between sessions; --homes \
+                 removes them",
+                pruned.home_volumes.len()
+            ));
+        }
+        for failed in &pruned.failed {
+            out.warn(printable(failed));
+        }
+    }
+    Ok(if pruned.failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -1,11 +1,107 @@
-//! `run`.
+//! `run`: a command in a sandbox, from the first step to the last.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::config;
+use crate::launcher::{
+    CannotRun, Engine, Interrupted, OffLimits, Policy, Project, Request, Variable, VolumeSpec,
+    run as launch, socket_path,
+};
+use crate::session::RuntimeDir;
 
 use super::args::RunArgs;
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
 use super::output::Output;
+use super::policy;
+use super::progress::Progress;
 
-pub(super) async fn run(_args: RunArgs, _out: &Output) -> Result<ExitCode, Failure> {
-    Err(Failure::failed("no runtime yet"))
+pub(super) async fn run(args: RunArgs, out: &Output) -> Result<ExitCode, Failure> {
+    // Everything that was typed is understood before anything is made.
+    let flags = policy::entries(&args.allow)?;
+    let env = each(&args.env, |text| {
+        Variable::parse(text, |name| std::env::var_os(name))
+    })?;
+    let volumes = each(&args.volume, |text| text.parse::<VolumeSpec>())?;
+    let configured = policy::config()?;
+    let runtime_dir = RuntimeDir::open_or_create().map_err(Failure::failed)?;
+    let socket = engine_socket()?;
+    let off_limits = OffLimits::of_host(&socket, &own_directories(&runtime_dir)?);
+    let home = std::env::var_os("HOME")
+        .map(PathBuf::from)
+        .filter(|home| home.is_absolute());
+    let start = args.path.unwrap_or_else(|| Path::new(".").to_owned());
+    let project = Project::find(&start, home.as_deref(), &off_limits).map_err(Failure::usage)?;
+    let engine = Engine::connect(socket).await.map_err(Failure::failed)?;
+
+    let facts = engine.facts();
+    let kind = if facts.rootless { "rootless " } else { "" };
+    out.note(format!(
+        "vibepit: {kind}Docker {}, project {}",
+        facts.version,
+        project.path().display()
+    ));
+    let policy: Policy = Arc::new(move || {
+        let config = policy::config().map_err(|failure| anyhow::anyhow!(failure.message))?;
+        Ok(policy::document(config, &flags))
+    });
+    let request = Request {
+        runtime_dir,
+        project,
+        off_limits,
+        home,
+        name: args.name,
+        image: args.image.or(configured.image),
+        command: args.command,
+        env,
+        volumes,
+        policy,
+    };
+    match launch(&engine, &request, &Progress::new(out)).await {
+        Ok(outcome) => Ok(code(outcome.exit_code)),
+        Err(error) => {
+            if let Some(cannot) = error.downcast_ref::<CannotRun>() {
+                out.warn(cannot.to_string());
+                return Ok(code(cannot.exit_code));
+            }
+            if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+                out.note(interrupted.to_string());
+                return Ok(code(interrupted.exit_code()));
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// The engine's socket; an engine that cannot be reached this way is told as such.
+pub(super) fn engine_socket() -> Result<PathBuf, Failure> {
+    let docker_host = std::env::var("DOCKER_HOST").ok();
+    socket_path(docker_host.as_deref()).map_err(Failure::failed)
+}
+
+/// Where it is decided what the sandbox may reach: never within its own reach.
+fn own_directories(runtime_dir: &RuntimeDir) -> Result<Vec<PathBuf>, Failure> {
+    let config = config::config_file().map_err(Failure::failed)?;
+    let state = config::state_dir().map_err(Failure::failed)?;
+    let config = config.parent().map(Path::to_owned);
+    Ok([Some(runtime_dir.path().to_owned()), config, Some(state)]
+        .into_iter()
+        .flatten()
+        .collect())
+}
+
+fn each<T, E: std::fmt::Display>(
+    texts: &[String],
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Vec<T>, Failure> {
+    texts
+        .iter()
+        .map(|text| parse(text).map_err(|error| Failure::new(Kind::Usage, error)))
+        .collect()
+}
+
+/// An exit code as a process can have one.
+fn code(code: i64) -> ExitCode {
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
 }

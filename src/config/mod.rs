@@ -5,4 +5,4 @@ mod file;
 mod paths;
 
 pub use file::{Config, ConfigError};
-pub use paths::{PathError, audit_file, config_file};
+pub use paths::{PathError, audit_file, config_file, state_dir};

@@ -44,20 +44,29 @@ pub fn config_file() -> Result<PathBuf, PathError> {
     Ok(base("the configuration", "XDG_CONFIG_HOME", ".config")?.join("vibepit/config.toml"))
 }
 
+/// `$XDG_STATE_HOME/vibepit`. It need not exist.
+///
+/// # Errors
+/// When no variable says where.
+pub fn state_dir() -> Result<PathBuf, PathError> {
+    Ok(base("the audit log", "XDG_STATE_HOME", ".local/state")?.join("vibepit"))
+}
+
 /// `$XDG_STATE_HOME/vibepit/audit/<session>.jsonl`, whose directories are made 0700 if they are
 /// not there.
 ///
 /// # Errors
 /// When no variable says where, or a directory cannot be made, or others may enter it.
 pub fn audit_file(session: &str) -> Result<PathBuf, PathError> {
-    let state = base("the audit log", "XDG_STATE_HOME", ".local/state")?;
-    let vibepit = state.join("vibepit");
+    let vibepit = state_dir()?;
     let audit = vibepit.join("audit");
     let io = |path: &Path| {
         let path = path.to_owned();
         |error| PathError::Io { path, error }
     };
-    fs::create_dir_all(&state).map_err(io(&state))?;
+    if let Some(state) = vibepit.parent() {
+        fs::create_dir_all(state).map_err(io(state))?;
+    }
     for directory in [&vibepit, &audit] {
         private(directory).map_err(io(directory))?;
         let found = fs::symlink_metadata(directory).map_err(io(directory))?;

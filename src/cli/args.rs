@@ -125,7 +125,7 @@ pub(super) enum Command {
         command: ConfigCommand,
     },
     /// Remove what a crash left behind: containers, networks, directories.
-    Prune,
+    Prune(PruneArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
     /// Print the manual page, or write every page to a directory.
@@ -225,6 +225,13 @@ pub(super) struct ConfigCheckArgs {
     /// The file; without one, the person's own.
     #[arg(value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PruneArgs {
+    /// Remove your projects' home volumes, too: what tools keep there between sessions is lost.
+    #[arg(long)]
+    pub(super) homes: bool,
 }
 
 #[derive(Debug, Args)]

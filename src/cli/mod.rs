@@ -71,7 +71,7 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Command::Config {
             command: ConfigCommand::Check(args),
         } => config::check(&args, out),
-        Command::Prune => one_thread()?.block_on(prune::run(out)),
+        Command::Prune(args) => one_thread()?.block_on(prune::run(&args, out)),
         Command::Completions(args) => complete::completions(&args, out),
         Command::Man(args) => complete::man(&args, out),
     }

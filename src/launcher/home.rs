@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::container;
 use super::engine::Engine;
 use super::image::Image;
-use super::labels::{self, Names, PROJECT};
+use super::labels::{self, Names, OWNER, PROJECT};
 use super::mounts::volume;
 
 /// Where the home is when the person's own path would cover the system.
@@ -72,6 +72,7 @@ pub(crate) fn volume_name(project: &Path) -> String {
 pub(crate) async fn ensure(engine: &Engine, name: &str, project: &Path) -> Result<()> {
     let mut labels = labels::ours("home");
     labels.insert(PROJECT.to_owned(), project.display().to_string());
+    labels.insert(OWNER.to_owned(), geteuid().to_string());
     let request = VolumeCreateRequest {
         name: Some(name.to_owned()),
         labels: Some(labels),

@@ -17,6 +17,8 @@ pub(crate) const PROJECT: &str = "x-vibepit.project-dir";
 /// The runtime directory that holds its session: of another user, or another life, we touch
 /// nothing, because their locks cannot be read.
 pub(crate) const RUNTIME_DIR: &str = "x-vibepit.runtime-dir";
+/// Whose home volume it is: other people's are not ours to remove.
+pub(crate) const OWNER: &str = "x-vibepit.uid";
 /// The proxy's control port inside its container.
 pub(crate) const CONTROL_PORT: &str = "x-vibepit.control-port";
 

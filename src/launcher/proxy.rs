@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, HostConfig, PortBinding, ResourcesUlimits,
+    ContainerCreateBody, ContainerInspectResponse, HostConfig, PortBinding,
     RestartPolicy, RestartPolicyNameEnum,
 };
 
@@ -36,8 +36,6 @@ pub(crate) const AUDIT_FILE: &str = "/audit.jsonl";
 const MEMORY: i64 = 1024 * MIB;
 /// A handful of threads; a proxy starts no process.
 const PIDS: i64 = 256;
-/// Two a tunnel, and one a waiting connection.
-const DESCRIPTORS: i64 = 65_536;
 
 /// What the container gets from the host.
 pub(crate) struct Plan<'a> {
@@ -87,14 +85,6 @@ fn host_config(engine: &Engine, names: &Names, plan: &Plan<'_>) -> HostConfig {
         Bind::writable(&plan.socket_dir, SOCKET_DIR),
         Bind::writable(plan.audit, AUDIT_FILE),
     ];
-    // An engine without cgroups runs as the person, and cannot raise what the person may not.
-    let ulimits = engine.facts().limits.then(|| {
-        vec![ResourcesUlimits {
-            name: Some("nofile".to_owned()),
-            soft: Some(DESCRIPTORS),
-            hard: Some(DESCRIPTORS),
-        }]
-    });
     HostConfig {
         network_mode: Some(names.network()),
         port_bindings: Some(HashMap::from([(
@@ -108,7 +98,6 @@ fn host_config(engine: &Engine, names: &Names, plan: &Plan<'_>) -> HostConfig {
         sysctls: Some(sysctls()),
         memory: container::limit(engine, MEMORY),
         pids_limit: container::limit(engine, PIDS),
-        ulimits,
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::NO),
             ..RestartPolicy::default()

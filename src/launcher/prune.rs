@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder,
-    RemoveImageOptionsBuilder,
+    ListVolumesOptionsBuilder, RemoveImageOptionsBuilder, RemoveVolumeOptionsBuilder,
 };
 
 use super::engine::Engine;
-use super::labels::{OURS, RUNTIME_DIR, SESSION};
+use super::labels::{OURS, OWNER, RUNTIME_DIR, SESSION};
 use super::{container, network};
 use crate::session::{self, RuntimeDir, SessionId};
 
@@ -52,16 +52,25 @@ pub(crate) async fn leftovers(engine: &Engine, runtime_dir: &RuntimeDir) -> Prun
     pruned
 }
 
-/// Removes what dead sessions left, and vibepit's images that no container uses. Home volumes
-/// stay, and are told.
-pub async fn prune(engine: &Engine, runtime_dir: &RuntimeDir) -> Pruned {
+/// Removes what dead sessions left, and vibepit's images that no container uses. With `homes` the
+/// home volumes that no container uses, too: what tools kept between sessions. Otherwise they are
+/// only told.
+pub async fn prune(engine: &Engine, runtime_dir: &RuntimeDir, homes: bool) -> Pruned {
     let mut pruned = leftovers(engine, runtime_dir).await;
     if let Err(error) = remove_images(engine, &mut pruned).await {
-        pruned.failed.push(format!(
-            "the engine does not list vibepit's images: {error}"
-        ));
+        pruned
+            .failed
+            .push(format!("the engine does not list vibepit's images: {error}"));
     }
-    pruned.home_volumes = home_volumes(engine).await;
+    for name in home_volumes(engine).await {
+        if !homes {
+            pruned.home_volumes.push(name);
+            continue;
+        }
+        let options = RemoveVolumeOptionsBuilder::default().build();
+        let removed = engine.docker.remove_volume(&name, Some(options)).await;
+        note(&mut pruned, format!("home volume {name}"), removed.map_err(Into::into));
+    }
     pruned
 }
 
@@ -153,9 +162,14 @@ async fn remove_images(engine: &Engine, pruned: &mut Pruned) -> Result<(), bolla
     Ok(())
 }
 
+/// The home volumes of this user.
 async fn home_volumes(engine: &Engine) -> Vec<String> {
-    let options = bollard::query_parameters::ListVolumesOptionsBuilder::default()
-        .filters(&ours())
+    let mut filters = ours();
+    if let Some(labels) = filters.get_mut("label") {
+        labels.push(format!("{OWNER}={}", nix::unistd::geteuid()));
+    }
+    let options = ListVolumesOptionsBuilder::default()
+        .filters(&filters)
         .build();
     let listed = engine.docker.list_volumes(Some(options)).await;
     let volumes = listed

@@ -18,4 +18,6 @@ mod relay;
 mod resolve;
 mod serve;
 
+#[doc(hidden)]
+pub use doors::dns::read_and_answer as read_dns;
 pub use serve::{Proxy, Reload, StartError};

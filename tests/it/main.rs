@@ -1,3 +1,6 @@
 //! One binary for all integration tests: a file a capability.
 
+mod support;
+
+mod forwarding;
 mod mtls;

@@ -171,42 +171,18 @@ impl NameServer {
 
     /// Parses a question and decides about it.
     async fn judge(&self, packet: &[u8]) -> Outcome {
-        let message = match Message::from_vec(packet) {
-            Ok(message) => message,
-            Err(_) => return unreadable(packet),
-        };
-        if message.metadata.message_type != MessageType::Query {
-            return Outcome::Silence;
+        match read(packet) {
+            Read::Silence => Outcome::Silence,
+            Read::Answer(answer) => Outcome::Answer(answer),
+            Read::Malformed { answer, shown, why } => {
+                self.road.gate.malformed(&shown, Door::Dns, why).await;
+                refused(answer, ResponseCode::NXDomain)
+            }
+            Read::Question { answer, host, kind } => self.admit(answer, host, kind).await,
         }
-        let mut answer = Message::response(message.metadata.id, message.metadata.op_code);
-        answer.metadata.recursion_desired = message.metadata.recursion_desired;
-        answer.metadata.recursion_available = true;
-        if message.edns.is_some() {
-            let mut edns = Edns::new();
-            edns.set_max_payload(UDP_MAX);
-            answer.edns = Some(edns);
-        }
-        if message.metadata.op_code != OpCode::Query {
-            return refused(answer, ResponseCode::NotImp);
-        }
-        let [question] = message.queries.as_slice() else {
-            return refused(answer, ResponseCode::FormErr);
-        };
-        answer.add_query(question.clone());
-        if question.query_class != DNSClass::IN {
-            return refused(answer, ResponseCode::Refused);
-        }
-        self.admit(answer, question).await
     }
 
-    async fn admit(&self, mut answer: Message, question: &Query) -> Outcome {
-        let host = match asked(question) {
-            Ok(host) => host,
-            Err((shown, why)) => {
-                self.road.gate.malformed(&shown, Door::Dns, why).await;
-                return refused(answer, ResponseCode::NXDomain);
-            }
-        };
+    async fn admit(&self, mut answer: Message, host: Host, kind: RecordType) -> Outcome {
         if let Err((reason, why)) = self.road.gate.admits_name(&host) {
             let text = format!("vibepit: {why}");
             self.road.gate.refused_name(&host, reason, why).await;
@@ -216,10 +192,11 @@ impl NameServer {
         let Host::Name(name) = host else {
             return refused(answer, ResponseCode::NXDomain);
         };
-        match question.query_type {
+        match kind {
             RecordType::A => {
+                let asked = answer.queries.first().map(|question| question.name.clone());
                 let own = RData::A(A(self.own));
-                answer.add_answer(Record::from_rdata(question.name.clone(), TTL, own));
+                answer.add_answers(asked.map(|asked| Record::from_rdata(asked, TTL, own)));
                 Outcome::Answer(answer)
             }
             // The sandbox has IPv4 alone; and what HTTPS and SVCB say would lead past the proxy.
@@ -259,6 +236,84 @@ impl NameServer {
             }
         }
         answer
+    }
+}
+
+/// A packet, before anything is decided about it.
+enum Read {
+    /// Not worth an answer.
+    Silence,
+    /// It can be answered without knowing a rule.
+    Answer(Message),
+    /// The name that it asks about is none: what can be shown of it, and why.
+    Malformed {
+        answer: Message,
+        shown: Vec<u8>,
+        why: String,
+    },
+    /// A question, and the answer to it but for what matters.
+    Question {
+        answer: Message,
+        host: Host,
+        kind: RecordType,
+    },
+}
+
+fn read(packet: &[u8]) -> Read {
+    let message = match Message::from_vec(packet) {
+        Ok(message) => message,
+        Err(_) => return unreadable(packet),
+    };
+    if message.metadata.message_type != MessageType::Query {
+        return Read::Silence;
+    }
+    let mut answer = Message::response(message.metadata.id, message.metadata.op_code);
+    answer.metadata.recursion_desired = message.metadata.recursion_desired;
+    answer.metadata.recursion_available = true;
+    if message.edns.is_some() {
+        let mut edns = Edns::new();
+        edns.set_max_payload(UDP_MAX);
+        answer.edns = Some(edns);
+    }
+    let with = |mut answer: Message, code| {
+        answer.metadata.response_code = code;
+        Read::Answer(answer)
+    };
+    if message.metadata.op_code != OpCode::Query {
+        return with(answer, ResponseCode::NotImp);
+    }
+    let [question] = message.queries.as_slice() else {
+        return with(answer, ResponseCode::FormErr);
+    };
+    answer.add_query(question.clone());
+    if question.query_class != DNSClass::IN {
+        return with(answer, ResponseCode::Refused);
+    }
+    match asked(question) {
+        Ok(host) => Read::Question {
+            answer,
+            host,
+            kind: question.query_type,
+        },
+        Err((shown, why)) => Read::Malformed { answer, shown, why },
+    }
+}
+
+/// Reads a packet as the door does, and writes down what it would answer. For the fuzzer: the
+/// door itself needs a proxy around it.
+#[doc(hidden)]
+pub fn read_and_answer(packet: &[u8]) -> Option<(Vec<u8>, Option<Host>)> {
+    match read(packet) {
+        Read::Silence => None,
+        Read::Answer(answer) | Read::Malformed { answer, .. } => {
+            Some((wire(&answer, Some(packet)), None))
+        }
+        Read::Question {
+            mut answer, host, ..
+        } => {
+            blocked(&mut answer, "vibepit");
+            Some((wire(&answer, Some(packet)), Some(host)))
+        }
     }
 }
 
@@ -302,14 +357,14 @@ fn blocked(answer: &mut Message, text: &str) {
 }
 
 /// A packet that is no message: FORMERR if it has a header that can be answered.
-fn unreadable(packet: &[u8]) -> Outcome {
+fn unreadable(packet: &[u8]) -> Read {
     match packet {
         // QR clear: it was meant as a question.
         [high, low, flags, ..] if packet.len() >= 12 && flags & 0x80 == 0 => {
             let id = u16::from_be_bytes([*high, *low]);
-            Outcome::Answer(Message::error_msg(id, OpCode::Query, ResponseCode::FormErr))
+            Read::Answer(Message::error_msg(id, OpCode::Query, ResponseCode::FormErr))
         }
-        _ => Outcome::Silence,
+        _ => Read::Silence,
     }
 }
 

@@ -12,6 +12,7 @@ mod proc;
 mod process;
 mod relay;
 mod report;
+mod results;
 mod run;
 mod stats;
 mod workload;

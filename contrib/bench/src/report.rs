@@ -6,8 +6,9 @@ use std::process::Command;
 use crate::args::Options;
 use crate::contender::Kind;
 use crate::proc;
+use crate::results::Results;
 use crate::stats::{median, range};
-use crate::workload::{Aim, Bench, Bound, Cell, Metric, Unit, Workload};
+use crate::workload::{Aim, Bench, Bound, Cell, Metric, Unit};
 
 /// Prints a line that somebody asked for.
 pub(crate) fn say(line: &str) {
@@ -29,78 +30,6 @@ pub(crate) fn progress(round: usize, rounds: usize, workload: &str, cell: &Cell,
         shown(Metric::Resident),
         cell.note
     );
-}
-
-/// All that one workload measured.
-pub(crate) struct Results {
-    name: String,
-    unit: Unit,
-    subject: String,
-    aims: Vec<Aim>,
-    pub(crate) rounds: Vec<Vec<Cell>>,
-}
-
-impl Results {
-    pub(crate) fn new(workload: &dyn Workload, options: &Options) -> Self {
-        Self {
-            name: workload.name(),
-            unit: workload.unit(),
-            subject: workload.subject(options),
-            aims: workload.aims(),
-            rounds: Vec::new(),
-        }
-    }
-
-    /// The rows, in the order of the first round.
-    fn rows(&self) -> impl Iterator<Item = &str> {
-        self.rounds
-            .first()
-            .into_iter()
-            .flatten()
-            .map(|cell| cell.row.as_str())
-    }
-
-    /// What a row measured in each of the rounds.
-    fn values(&self, row: &str, metric: Metric) -> Vec<Option<f64>> {
-        let value = |cells: &Vec<Cell>| {
-            cells
-                .iter()
-                .find(|cell| cell.row == row)?
-                .values
-                .get(&metric)
-                .copied()
-        };
-        self.rounds.iter().map(value).collect()
-    }
-
-    fn median(&self, row: &str, metric: Metric) -> Option<f64> {
-        median(
-            &self
-                .values(row, metric)
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>(),
-        )
-    }
-
-    /// The subject's value divided by the row's, round by round.
-    fn ratios(&self, row: &str, metric: Metric) -> Vec<f64> {
-        let ours = self.values(&self.subject, metric);
-        let theirs = self.values(row, metric);
-        ours.into_iter()
-            .zip(theirs)
-            .filter_map(|(ours, theirs)| Some(ours? / theirs?))
-            .collect()
-    }
-
-    fn note(&self, row: &str) -> &str {
-        let cells = self.rounds.iter().rev().flatten();
-        cells
-            .filter(|cell| cell.row == row)
-            .map(|cell| cell.note.as_str())
-            .find(|note| !note.is_empty())
-            .unwrap_or("")
-    }
 }
 
 /// Prints the report in Markdown.

@@ -9,7 +9,8 @@ use crate::args::Options;
 use crate::contender::{Kind, Place};
 use crate::origin::Origin;
 use crate::process::{Scratch, clean_up_on_signals};
-use crate::report::{self, Results};
+use crate::report;
+use crate::results::Results;
 use crate::workload::{self, Bench, Workload};
 
 pub(crate) fn run(options: &Options) -> Result<()> {

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `vibepit` command: nothing but the call into the command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vibepit::cli::main()
+}

@@ -88,8 +88,9 @@ pub struct Doors {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ControlPoints {
-    /// Path of the Unix socket, as the proxy sees it.
-    pub socket: Option<PathBuf>,
+    /// Paths of the Unix sockets, as the proxy sees them. A session has one in its directory; a
+    /// proxy started by hand may be given another one, in a place that others know.
+    pub sockets: Vec<PathBuf>,
     /// The mTLS port.
     pub tcp: Option<SocketAddr>,
 }

@@ -1,9 +1,22 @@
-//! What the processes of a session say to each other: actions, events, faults, and the
+//! What the processes of a session say to each other: actions, answers, events, faults, and the
 //! document that starts a proxy. Types and words only; nothing here opens a connection.
 
+mod actions;
+mod answers;
 mod document;
+mod events;
+mod faults;
 
+pub use actions::{
+    Action, AddBody, Addition, METRICS, OPENAPI, ROUTES, RevokeBody, Route, duration,
+};
+pub use answers::{
+    Added, Admission, ConnectionView, Connections, Counts, DestinationStats, Explanation, Health,
+    IdentityView, LogEntry, Logs, Reloaded, Revoked, RuleView, Rules, Session, Shadowed, Stats,
+};
 pub use document::{
     ControlPoints, Document, Doors, FromProxy, HostAccess, Identity, Listening, PolicyDocument,
     RuleGroup, TlsMaterial, ToProxy,
 };
+pub use events::{Event, RuleChange};
+pub use faults::Fault;

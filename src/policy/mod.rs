@@ -1,5 +1,26 @@
 //! Who may be reached: hosts, patterns, addresses, rules. Pure: no I/O, no async, no clock.
 
+pub mod address;
+#[cfg(test)]
+mod cases;
+mod cidr;
+mod entry;
+mod entry_error;
+mod host;
+mod index;
+mod name;
+mod pattern;
+#[cfg(test)]
+mod properties;
+mod rules;
 mod verdict;
 
+pub use address::{Screen, Screened, screened};
+pub use cidr::{CidrError, parse_allow_cidr};
+pub use entry::{Entry, Ports, deserialize_forced};
+pub use entry_error::EntryError;
+pub use host::{Host, HostError, Target, TargetError};
+pub use name::Name;
+pub use pattern::{Pattern, Wildcard};
+pub use rules::{Expiry, Rule, RuleSet};
 pub use verdict::{Door, Origin, Reason, Scope, Verdict};

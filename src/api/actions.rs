@@ -1,0 +1,433 @@
+//! Everything that can be asked of a control plane, as one closed list and one table.
+//!
+//! A request is parsed here, at the edge, into an [`Action`]; whoever carries it out sees
+//! neither HTTP nor JSON.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::{Entry, Scope, Target, Verdict};
+
+use super::Fault;
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum Action {
+    /// GET /session.
+    Session,
+    /// GET /rules.
+    Rules,
+    /// POST /allow or POST /deny.
+    Add(Verdict, Addition),
+    /// POST /revoke.
+    Revoke(Vec<Entry>),
+    /// GET /connections.
+    Connections,
+    /// GET /explain.
+    Explain(Target),
+    /// GET /logs.
+    Logs {
+        /// Only entries with a greater number.
+        after: Option<u64>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// GET /events.
+    Events {
+        /// Go on behind this number; without one, from now on.
+        after: Option<u64>,
+    },
+    /// GET /stats.
+    Stats,
+    /// GET /metrics.
+    Metrics,
+    /// POST /reload.
+    Reload,
+    /// GET /healthz.
+    Health,
+    /// GET /openapi.json.
+    OpenApi,
+}
+
+/// Rules to add.
+#[derive(Debug)]
+pub struct Addition {
+    /// What they cover.
+    pub entries: Vec<Entry>,
+    /// How long they last.
+    pub scope: Scope,
+    /// For how much time; forever, within the scope, without it.
+    pub ttl: Option<Duration>,
+}
+
+/// The body of POST /allow and POST /deny.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddBody {
+    /// What to allow or deny.
+    pub entries: Vec<String>,
+    /// Defaults to `session`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+    /// `90s`, `10m`, `2h`, `1d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<String>,
+    /// Accept a wildcard over a public suffix.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+}
+
+/// The body of POST /revoke.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokeBody {
+    /// What to take back.
+    pub entries: Vec<String>,
+}
+
+/// A path of the API and the methods it takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// The path, as it is asked for.
+    pub path: &'static str,
+    /// The one method it takes. (HEAD is not taken: every answer is small, or never ends.)
+    pub method: &'static str,
+    /// What comes back.
+    pub media_type: &'static str,
+}
+
+const JSON: &str = "application/json";
+
+/// The API, on one screen. `openapi.json` describes the same, and a test compares the two.
+pub const ROUTES: &[Route] = &[
+    Route {
+        method: "GET",
+        path: "/session",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
+        path: "/rules",
+        media_type: JSON,
+    },
+    Route {
+        method: "POST",
+        path: "/allow",
+        media_type: JSON,
+    },
+    Route {
+        method: "POST",
+        path: "/deny",
+        media_type: JSON,
+    },
+    Route {
+        method: "POST",
+        path: "/revoke",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
+        path: "/connections",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
+        path: "/explain",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
+        path: "/logs",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
+        path: "/events",
+        media_type: "text/event-stream",
+    },
+    Route {
+        method: "GET",
+        path: "/stats",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
+        path: "/metrics",
+        media_type: METRICS,
+    },
+    Route {
+        method: "POST",
+        path: "/reload",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
+        path: "/healthz",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
+        path: "/openapi.json",
+        media_type: JSON,
+    },
+];
+
+/// OpenMetrics 1.0.
+pub const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The description of the API that `GET /openapi.json` answers.
+pub const OPENAPI: &str = include_str!("openapi.json");
+
+/// As many log entries as one answer may have, and has without `limit`.
+const LOGS_LIMIT: usize = 1000;
+
+/// Longer time limits are taken for mistakes.
+const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+impl Route {
+    /// Finds the route of a path, and says 404 or 405 where there is none.
+    pub fn find(method: &str, path: &str) -> Result<&'static Self, Fault> {
+        let route = ROUTES
+            .iter()
+            .find(|route| route.path == path)
+            .ok_or_else(|| Fault::not_found(path))?;
+        if route.method == method {
+            Ok(route)
+        } else {
+            Err(Fault::method_not_allowed(route.path, route.method))
+        }
+    }
+
+    /// Parses what came with the request; the core sees only the result.
+    pub fn action(&self, query: Option<&str>, body: &[u8]) -> Result<Action, Fault> {
+        let query = Query::parse(query.unwrap_or(""))?;
+        let action = match self.path {
+            "/session" => Action::Session,
+            "/rules" => Action::Rules,
+            "/allow" => Action::Add(Verdict::Allow, addition(body)?),
+            "/deny" => Action::Add(Verdict::Deny, addition(body)?),
+            "/revoke" => Action::Revoke(revocation(body)?),
+            "/connections" => Action::Connections,
+            "/explain" => Action::Explain(explained(query.get("target"))?),
+            "/logs" => Action::Logs {
+                after: query.number("after")?,
+                limit: query.number("limit")?.map_or(LOGS_LIMIT, |n| {
+                    usize::try_from(n).unwrap_or(LOGS_LIMIT).min(LOGS_LIMIT)
+                }),
+            },
+            "/events" => Action::Events {
+                after: query.number("after")?,
+            },
+            "/stats" => Action::Stats,
+            "/metrics" => Action::Metrics,
+            "/reload" => Action::Reload,
+            "/healthz" => Action::Health,
+            "/openapi.json" => Action::OpenApi,
+            other => return Err(Fault::not_found(other)),
+        };
+        query.used(self.path)?;
+        Ok(action)
+    }
+}
+
+fn addition(body: &[u8]) -> Result<Addition, Fault> {
+    let body: AddBody = json(body, r#"{"entries":["api.example.com:443"]}"#)?;
+    let scope = body.scope.unwrap_or(Scope::Session);
+    if scope != Scope::Session {
+        return Err(Fault::bad_request(format!(
+            "scope {scope} is not here yet: rules added live last for the session; put what is \
+             to stay into config.toml"
+        )));
+    }
+    let ttl = body.ttl.as_deref().map(duration).transpose()?;
+    Ok(Addition {
+        entries: entries(&body.entries, body.force)?,
+        scope,
+        ttl,
+    })
+}
+
+fn revocation(body: &[u8]) -> Result<Vec<Entry>, Fault> {
+    let body: RevokeBody = json(body, r#"{"entries":["api.example.com:443"]}"#)?;
+    // What is in force may be taken back, however it came in.
+    entries(&body.entries, true)
+}
+
+fn entries(texts: &[String], force: bool) -> Result<Vec<Entry>, Fault> {
+    if texts.is_empty() {
+        return Err(Fault::bad_request(
+            "no entries: name at least one, such as api.example.com:443",
+        ));
+    }
+    texts
+        .iter()
+        .map(|text| {
+            let entry = if force {
+                Entry::parse_forced(text)
+            } else {
+                text.parse()
+            };
+            entry.map_err(|error| Fault::bad_entry(text, error.to_string()))
+        })
+        .collect()
+}
+
+fn json<'a, T: Deserialize<'a>>(body: &'a [u8], example: &str) -> Result<T, Fault> {
+    serde_json::from_slice(body).map_err(|error| {
+        Fault::bad_request(format!(
+            "the body is not what this call takes: {error}; send {example}"
+        ))
+    })
+}
+
+fn explained(target: Option<String>) -> Result<Target, Fault> {
+    let text = target.ok_or_else(|| Fault::bad_request("say what: /explain?target=host:port"))?;
+    text.parse()
+        .map_err(|error| Fault::bad_entry(&text, format!("{error}")))
+}
+
+/// Reads a time limit: a number and `s`, `m`, `h` or `d`.
+pub fn duration(text: &str) -> Result<Duration, Fault> {
+    let wrong = || {
+        Fault::bad_request(format!(
+            "{:?} is not a time limit; write a number and s, m, h or d, such as 10m (at most 365d)",
+            text
+        ))
+    };
+    let unit = text.chars().next_back().ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 24 * 3600,
+        _ => return Err(wrong()),
+    };
+    let digits = &text[..text.len() - 1];
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let duration = number
+        .checked_mul(seconds)
+        .map(Duration::from_secs)
+        .ok_or_else(wrong)?;
+    if duration.is_zero() || duration > TTL_MAX {
+        return Err(wrong());
+    }
+    Ok(duration)
+}
+
+/// The query of a URL, each key once.
+struct Query(std::cell::RefCell<Vec<(String, String)>>);
+
+impl Query {
+    fn parse(query: &str) -> Result<Self, Fault> {
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (key, value) = (percent_decoded(key)?, percent_decoded(value)?);
+            if pairs.iter().any(|(seen, _)| *seen == key) {
+                return Err(Fault::bad_request(format!("{key:?} is there twice")));
+            }
+            pairs.push((key, value));
+        }
+        Ok(Self(pairs.into()))
+    }
+
+    fn get(&self, key: &str) -> Option<String> {
+        let mut pairs = self.0.borrow_mut();
+        let at = pairs.iter().position(|(seen, _)| seen == key)?;
+        Some(pairs.swap_remove(at).1)
+    }
+
+    fn number(&self, key: &str) -> Result<Option<u64>, Fault> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        match value.parse() {
+            Ok(number) if value.bytes().all(|b| b.is_ascii_digit()) => Ok(Some(number)),
+            _ => Err(Fault::bad_request(format!(
+                "{key}={value:?} is not a number"
+            ))),
+        }
+    }
+
+    /// Whatever nobody took is a mistake, and is said.
+    fn used(&self, path: &str) -> Result<(), Fault> {
+        match self.0.borrow().first() {
+            None => Ok(()),
+            Some((key, _)) => Err(Fault::bad_request(format!("{path} takes no {key:?}"))),
+        }
+    }
+}
+
+fn percent_decoded(text: &str) -> Result<String, Fault> {
+    let wrong = || Fault::bad_request(format!("{text:?} is not percent-encoded as a query is"));
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => {
+                let mut digit = || bytes.next().and_then(|b| char::from(b).to_digit(16));
+                let (high, low) = (digit().ok_or_else(wrong)?, digit().ok_or_else(wrong)?);
+                u8::try_from(high * 16 + low).map_err(|_| wrong())?
+            }
+            b'+' => b' ',
+            other => other,
+        });
+    }
+    String::from_utf8(decoded).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_path_with_another_method_names_the_method_it_takes() {
+        let fault = Route::find("GET", "/allow").expect_err("GET");
+        assert_eq!((fault.status, fault.allow), (405, Some("POST")));
+        assert_eq!(
+            Route::find("GET", "/nothing").expect_err("path").status,
+            404
+        );
+    }
+
+    #[test]
+    fn a_time_limit_is_a_number_and_a_unit_within_a_year() {
+        assert_eq!(duration("90s").expect("s"), Duration::from_secs(90));
+        assert_eq!(duration("2h").expect("h"), Duration::from_secs(7200));
+        for wrong in [
+            "",
+            "m",
+            "10",
+            "-1m",
+            "+1m",
+            "1w",
+            "0s",
+            "366d",
+            "99999999999999999999s",
+            "1é",
+        ] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_query_key_that_nobody_knows_or_that_comes_twice_is_refused() {
+        let route = Route::find("GET", "/logs").expect("route");
+        assert!(route.action(Some("after=3&limit=2"), b"").is_ok());
+        assert!(route.action(Some("after=3&after=4"), b"").is_err());
+        assert!(route.action(Some("affter=3"), b"").is_err());
+        assert!(route.action(Some("after=x"), b"").is_err());
+    }
+
+    #[test]
+    fn percent_encoding_is_decoded_once_and_strictly() {
+        assert_eq!(percent_decoded("a%3A4+b").expect("decoded"), "a:4 b");
+        for wrong in ["%", "%2", "%zz", "%ff"] {
+            assert!(percent_decoded(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `explain`.
+
+use std::process::ExitCode;
+
+use crate::api::Admission;
+use crate::policy::{Target, TargetError};
+
+use super::args::{ExplainArgs, Reach};
+use super::failure::Failure;
+use super::output::{Output, Tone, printable};
+use super::reach::client;
+
+pub(super) async fn run(
+    args: ExplainArgs,
+    before: Reach,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    let target = match args.target.parse::<Target>() {
+        Err(TargetError::PortMissing) => format!("{}:443", args.target).parse(),
+        other => other,
+    };
+    let target = target
+        .map_err(|error| Failure::usage(format!("{:?}: {error}; write host:port", args.target)))?;
+    let answer = client(&args.reach.or(before), out)
+        .await?
+        .explain(&target.to_string())
+        .await?;
+    if out.json {
+        out.json(&answer)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (tone, word) = match answer.admission {
+        Admission::Allow => (Tone::Good, "allow"),
+        Admission::Deny => (Tone::Bad, "deny"),
+        Admission::Ask => (Tone::Strong, "ask"),
+    };
+    out.line(format!(
+        "{}: {} ({}): {}",
+        printable(&answer.target),
+        out.paint(tone, word),
+        answer.reason,
+        printable(&answer.says)
+    ))?;
+    if let Some(rule) = &answer.rule {
+        out.line(format!(
+            "  rule: {} {} ({}), {} hits",
+            rule.verdict,
+            printable(&rule.entry),
+            rule.origin,
+            rule.hits
+        ))?;
+    }
+    for rule in &answer.outranked {
+        out.line(format!(
+            "  outranked: {} {} ({})",
+            rule.verdict,
+            printable(&rule.entry),
+            rule.origin
+        ))?;
+    }
+    if let Some(rule) = &answer.nearest {
+        out.line(format!(
+            "  nearest: {} {} ({})",
+            rule.verdict,
+            printable(&rule.entry),
+            rule.origin
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

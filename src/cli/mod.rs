@@ -1,0 +1,93 @@
+//! The command line: arguments in, results on stdout, everything else on stderr, an exit code.
+//! One file a command; the only room that prints.
+
+pub mod args;
+mod complete;
+mod config;
+mod connections;
+mod explain;
+mod failure;
+mod logs;
+mod output;
+mod policy;
+mod proxy;
+mod prune;
+mod reach;
+mod rules;
+mod run;
+mod sessions;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
+
+use self::args::{Cli, Command, ConfigCommand, RunArgs};
+use self::failure::Failure;
+use self::output::Output;
+use crate::policy::Verdict;
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return failure::usage(&error),
+    };
+    let out = Output::new(&cli.global);
+    match dispatch(cli, &out) {
+        Ok(code) => code,
+        Err(failure) => out.failure(&failure),
+    }
+}
+
+fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
+    let before = cli.reach;
+    let Some(command) = cli.command else {
+        return threads()?.block_on(run::run(cli.run, out));
+    };
+    if cli.run != RunArgs::default() {
+        return Err(Failure::usage(
+            "options of `run` go behind the word run: vibepit run …",
+        ));
+    }
+    match command {
+        Command::Run(args) => threads()?.block_on(run::run(args, out)),
+        Command::Proxy(args) => threads()?.block_on(proxy::run(args, out)),
+        Command::Sessions(args) => one_thread()?.block_on(sessions::run(&args, out)),
+        Command::Status(reach) => one_thread()?.block_on(status::run(&reach.or(before), out)),
+        Command::Allow(args) => {
+            one_thread()?.block_on(rules::add(Verdict::Allow, args, before, out))
+        }
+        Command::Deny(args) => one_thread()?.block_on(rules::add(Verdict::Deny, args, before, out)),
+        Command::Revoke(args) => one_thread()?.block_on(rules::revoke(args, before, out)),
+        Command::Rules(reach) => one_thread()?.block_on(rules::list(&reach.or(before), out)),
+        Command::Explain(args) => one_thread()?.block_on(explain::run(args, before, out)),
+        Command::Logs(args) => one_thread()?.block_on(logs::run(args, before, out)),
+        Command::Connections(reach) => {
+            one_thread()?.block_on(connections::run(&reach.or(before), out))
+        }
+        Command::Config {
+            command: ConfigCommand::Check(args),
+        } => config::check(&args, out),
+        Command::Prune(args) => one_thread()?.block_on(prune::run(&args, out)),
+        Command::Completions(args) => complete::completions(&args, out),
+        Command::Man(args) => complete::man(&args, out),
+    }
+}
+
+/// For what serves others.
+fn threads() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::from)
+}
+
+/// For what asks once and is done: a thread less to start.
+fn one_thread() -> Result<Runtime, Failure> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::from)
+}

@@ -1,0 +1,143 @@
+//! `allow`, `deny`, `revoke`, `rules`.
+
+use std::process::ExitCode;
+
+use crate::api::{AddBody, RevokeBody, RuleView};
+use crate::policy::{Entry, Verdict};
+
+use super::args::{AddArgs, Reach, RevokeArgs};
+use super::failure::{Failure, Kind};
+use super::output::{Output, Tone, printable};
+use super::reach::client;
+
+pub(super) async fn add(
+    verdict: Verdict,
+    args: AddArgs,
+    before: Reach,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    // A slip is told before a session is looked for.
+    for text in &args.entries {
+        let entry = if args.force {
+            Entry::parse_forced(text)
+        } else {
+            text.parse()
+        };
+        entry.map_err(Failure::usage)?;
+    }
+    let client = client(&args.reach.or(before), out).await?;
+    let body = AddBody {
+        entries: args.entries,
+        scope: None,
+        ttl: args.ttl,
+        force: args.force,
+    };
+    let answer = client.add(verdict, &body).await?;
+    if out.json {
+        out.json(&answer)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let until = body.ttl.map_or_else(
+        || "until the session ends".to_owned(),
+        |ttl| format!("for {ttl}"),
+    );
+    let word = match verdict {
+        Verdict::Allow => out.paint(Tone::Good, "allowed"),
+        Verdict::Deny => out.paint(Tone::Bad, "denied"),
+    };
+    for entry in &answer.added {
+        out.line(format!("{word} {} {until}", printable(entry)))?;
+    }
+    for entry in &answer.existing {
+        out.line(format!("{word} {} already", printable(entry)))?;
+    }
+    for shadowed in &answer.shadowed {
+        let (entry, by) = (&shadowed.entry, &shadowed.by);
+        out.warn(format!(
+            "{} does not take effect: \"deny {}\" ({}) outranks it; to lift it: vibepit revoke {}",
+            printable(entry),
+            printable(&by.entry),
+            by.origin,
+            printable(&by.entry)
+        ));
+    }
+    closed(answer.closed, out);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn revoke(
+    args: RevokeArgs,
+    before: Reach,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    for text in &args.entries {
+        Entry::parse_forced(text).map_err(Failure::usage)?;
+    }
+    let client = client(&args.reach.or(before), out).await?;
+    let answer = client
+        .revoke(&RevokeBody {
+            entries: args.entries,
+        })
+        .await?;
+    if out.json {
+        out.json(&answer)?;
+    } else {
+        for entry in &answer.removed {
+            out.line(format!("revoked {}", printable(entry)))?;
+        }
+        for rule in &answer.kept {
+            out.warn(format!(
+                "\"{} {}\" stays: it stands in a file ({}); take it out there, then: vibepit deny {} \
+                 for now, or start anew",
+                rule.verdict,
+                printable(&rule.entry),
+                rule.origin,
+                printable(&rule.entry)
+            ));
+        }
+        closed(answer.closed, out);
+    }
+    if answer.missing.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let missing = answer.missing.join(", ");
+    Err(
+        Failure::new(Kind::Failed, format!("no rule has the entry {missing}"))
+            .hint("vibepit rules lists those there are"),
+    )
+}
+
+fn closed(count: usize, out: &Output) {
+    match count {
+        0 => {}
+        1 => out.note("1 connection closed"),
+        _ => out.note(format!("{count} connections closed")),
+    }
+}
+
+pub(super) async fn list(reach: &Reach, out: &Output) -> Result<ExitCode, Failure> {
+    let answer = client(reach, out).await?.rules().await?;
+    if out.json {
+        out.json(&answer)?;
+    } else if answer.rules.is_empty() {
+        out.note("no rules: everything is refused; vibepit allow HOST adds one");
+    } else {
+        let rows: Vec<_> = answer.rules.iter().map(row).collect();
+        out.table(
+            &["VERDICT", "ENTRY", "ORIGIN", "SCOPE", "UNTIL", "HITS"],
+            &rows,
+        )?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(rule: &RuleView) -> Vec<String> {
+    vec![
+        rule.verdict.to_string(),
+        rule.entry.clone(),
+        rule.origin.to_string(),
+        rule.scope.to_string(),
+        rule.expires_at.clone().unwrap_or_else(|| "-".to_owned()),
+        rule.hits.to_string(),
+    ]
+}

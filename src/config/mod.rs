@@ -1,0 +1,8 @@
+//! The person's configuration: where its files are, and what they say. Reads files; knows neither
+//! sessions nor proxies.
+
+mod file;
+mod paths;
+
+pub use file::{Config, ConfigError};
+pub use paths::{PathError, audit_file, config_file};

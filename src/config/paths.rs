@@ -1,0 +1,95 @@
+//! Where vibepit's files are (XDG Base Directory Specification).
+
+use std::env;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// Why a file has no place.
+#[derive(Debug, thiserror::Error)]
+pub enum PathError {
+    /// Neither the XDG variable nor HOME says where.
+    #[error("there is no place for {what}: set {variable}, or HOME, to an absolute path")]
+    NoHome {
+        /// What has no place.
+        what: &'static str,
+        /// The variable that would say.
+        variable: &'static str,
+    },
+    /// A directory cannot be made or looked at.
+    #[error("cannot use the directory {path}: {error}")]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A directory is not ours alone.
+    #[error(
+        "{path} must be a real directory that belongs to you and that nobody else may enter: \
+         chmod 700 {path}, or move it away"
+    )]
+    NotPrivate {
+        /// Which one.
+        path: PathBuf,
+    },
+}
+
+/// `$XDG_CONFIG_HOME/vibepit/config.toml`. It need not exist.
+///
+/// # Errors
+/// When no variable says where.
+pub fn config_file() -> Result<PathBuf, PathError> {
+    Ok(base("the configuration", "XDG_CONFIG_HOME", ".config")?.join("vibepit/config.toml"))
+}
+
+/// `$XDG_STATE_HOME/vibepit/audit/<session>.jsonl`, whose directories are made 0700 if they are
+/// not there.
+///
+/// # Errors
+/// When no variable says where, or a directory cannot be made, or others may enter it.
+pub fn audit_file(session: &str) -> Result<PathBuf, PathError> {
+    let state = base("the audit log", "XDG_STATE_HOME", ".local/state")?;
+    let vibepit = state.join("vibepit");
+    let audit = vibepit.join("audit");
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        |error| PathError::Io { path, error }
+    };
+    fs::create_dir_all(&state).map_err(io(&state))?;
+    for directory in [&vibepit, &audit] {
+        private(directory).map_err(io(directory))?;
+        let found = fs::symlink_metadata(directory).map_err(io(directory))?;
+        let ours = found.uid() == nix::unistd::Uid::effective().as_raw();
+        if !found.is_dir() || !ours || found.mode() & 0o077 != 0 {
+            return Err(PathError::NotPrivate {
+                path: directory.clone(),
+            });
+        }
+    }
+    Ok(audit.join(format!("{session}.jsonl")))
+}
+
+fn private(directory: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+fn base(
+    what: &'static str,
+    variable: &'static str,
+    below_home: &str,
+) -> Result<PathBuf, PathError> {
+    // The specification: a relative path in such a variable is to be ignored.
+    let absolute = |name: &str| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+    };
+    absolute(variable)
+        .or_else(|| absolute("HOME").map(|home| home.join(below_home)))
+        .ok_or(PathError::NoHome { what, variable })
+}

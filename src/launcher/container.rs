@@ -1,0 +1,71 @@
+//! What both containers of a session have in common: how they are made, closed in, and removed.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigLogConfig,
+};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
+};
+
+use super::engine::Engine;
+use super::image::is_missing;
+
+pub(crate) const MIB: i64 = 1024 * 1024;
+
+/// The walls: no capability, no way to a new one, nothing of the root writable, no log on a disk.
+pub(crate) fn hardened(engine: &Engine) -> HostConfig {
+    HostConfig {
+        cap_drop: Some(vec!["ALL".to_owned()]),
+        security_opt: Some(vec!["no-new-privileges".to_owned()]),
+        readonly_rootfs: Some(true),
+        userns_mode: engine.userns_mode(),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("none".to_owned()),
+            config: Some(HashMap::new()),
+        }),
+        auto_remove: Some(false),
+        ..HostConfig::default()
+    }
+}
+
+/// A limit, where the engine can set one.
+pub(crate) fn limit(engine: &Engine, value: i64) -> Option<i64> {
+    engine.facts().limits.then_some(value)
+}
+
+/// The person, as the engine's API writes a user.
+pub(crate) fn user(engine: &Engine) -> String {
+    let (uid, gid) = engine.user();
+    format!("{uid}:{gid}")
+}
+
+pub(crate) async fn create(engine: &Engine, name: &str, body: ContainerCreateBody) -> Result<()> {
+    let options = CreateContainerOptionsBuilder::default().name(name).build();
+    engine.docker.create_container(Some(options), body).await?;
+    Ok(())
+}
+
+pub(crate) async fn inspect(engine: &Engine, name: &str) -> Result<ContainerInspectResponse> {
+    engine
+        .docker
+        .inspect_container(name, None::<InspectContainerOptions>)
+        .await
+        .with_context(|| format!("the container {name} cannot be looked at"))
+}
+
+/// Removes a container, running or not, if it is there.
+pub(crate) async fn remove(engine: &Engine, name: &str) -> Result<()> {
+    let options = RemoveContainerOptionsBuilder::default()
+        .force(true)
+        .v(true)
+        .build();
+    match engine.docker.remove_container(name, Some(options)).await {
+        Err(error) if !is_missing(&error) => {
+            Err(error).with_context(|| format!("the container {name} could not be removed"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,335 @@
+//! The conversation with a session's proxy over its standard input and output. The input is also
+//! the proxy's lifeline: while this value lives, it is open.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::attach::{Channel, Demux};
+use crate::api::{Document, FromProxy, Listening, PolicyDocument, ToProxy};
+
+/// A line of the proxy's; what it says fits into far less.
+const LONGEST_LINE: usize = 1024 * 1024;
+
+/// How much of what a proxy says on standard error is kept, for the case that it fails.
+const TAIL: usize = 4096;
+
+/// How long a proxy may take to open its doors, a million rules included.
+const START: Duration = Duration::from_secs(20);
+
+/// How long a proxy may take to drain when its input has ended.
+const END: Duration = Duration::from_secs(10);
+
+/// Answers a proxy that asks for the policy as it reads now; an error is one sentence.
+pub(crate) type Reload = Box<
+    dyn Fn() -> Pin<Box<dyn Future<Output = Result<PolicyDocument, String>> + Send>> + Send + Sync,
+>;
+
+/// A proxy that is being spoken to.
+pub(crate) struct Link {
+    events: mpsc::Receiver<Event>,
+    end: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+enum Event {
+    Ready(Listening),
+    Failed(String),
+    /// Its output has ended; this is the tail of what it said on standard error.
+    Ended(String),
+}
+
+impl Link {
+    /// Sends the document and begins to listen.
+    pub(crate) fn start<R, W>(output: R, input: W, document: Document, reload: Reload) -> Self
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let (sender, events) = mpsc::channel(4);
+        let (end, ending) = oneshot::channel();
+        let talk = Talk {
+            input: Some(input),
+            sender,
+            reload,
+            line: Vec::new(),
+            tail: VecDeque::new(),
+        };
+        let task = tokio::spawn(talk.run(Demux::new(output), document, ending));
+        Self {
+            events,
+            end: Some(end),
+            task,
+        }
+    }
+
+    /// Waits until every door is open.
+    pub(crate) async fn ready(&mut self) -> Result<Listening> {
+        let event = timeout(START, self.events.recv()).await.with_context(|| {
+            format!(
+                "the proxy did not open its doors within {} s",
+                START.as_secs()
+            )
+        })?;
+        match event {
+            Some(Event::Ready(listening)) => Ok(listening),
+            Some(Event::Failed(why)) => bail!("the proxy does not start: {why}"),
+            Some(Event::Ended(tail)) => bail!("the proxy ended at its start{}", said(&tail)),
+            None => bail!("the proxy ended at its start"),
+        }
+    }
+
+    /// Waits until the proxy is gone, which it should not be while the session lasts. The answer
+    /// is a clause that says what it said last, or nothing.
+    pub(crate) async fn ended(&mut self) -> String {
+        loop {
+            match self.events.recv().await {
+                Some(Event::Ended(tail)) => return said(&tail),
+                Some(Event::Failed(why)) => return format!(": {why}"),
+                Some(Event::Ready(_)) => {}
+                None => return String::new(),
+            }
+        }
+    }
+
+    /// Ends the proxy's input and waits until it has drained.
+    pub(crate) async fn end(mut self) {
+        drop(self.end.take());
+        // What is not over by then is removed with its container.
+        let _ = timeout(END, &mut self.task).await;
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn said(tail: &str) -> String {
+    match tail.trim() {
+        "" => " without a word".to_owned(),
+        tail => format!(": {tail}"),
+    }
+}
+
+/// The side of the conversation that does the talking.
+struct Talk<W> {
+    input: Option<W>,
+    sender: mpsc::Sender<Event>,
+    reload: Reload,
+    line: Vec<u8>,
+    tail: VecDeque<u8>,
+}
+
+impl<W: AsyncWrite + Unpin> Talk<W> {
+    async fn run<R>(
+        mut self,
+        mut output: Demux<R>,
+        document: Document,
+        ending: oneshot::Receiver<()>,
+    ) where
+        R: AsyncRead + Unpin,
+    {
+        let mut ending = std::pin::pin!(ending);
+        let mut over = false;
+        self.say(&ToProxy::Start(Box::new(document))).await;
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            tokio::select! {
+                _ = &mut ending, if !over => {
+                    over = true;
+                    if let Some(mut input) = self.input.take() {
+                        let _ = input.shutdown().await;
+                    }
+                }
+                piece = output.read(&mut buffer) => match piece {
+                    Ok(Some((Channel::Stdout, piece))) => if !self.hear(piece).await { break },
+                    Ok(Some((Channel::Stderr, piece))) => self.keep(piece),
+                    Ok(None) | Err(_) => break,
+                }
+            }
+        }
+        let tail = String::from_utf8_lossy(self.tail.make_contiguous()).into_owned();
+        let _ = self.sender.send(Event::Ended(tail)).await;
+    }
+
+    /// Takes a piece of output apart into lines. False: this is no proxy of ours.
+    async fn hear(&mut self, mut piece: &[u8]) -> bool {
+        while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(&piece[..end]);
+            piece = &piece[end + 1..];
+            let line = std::mem::take(&mut self.line);
+            match serde_json::from_slice(&line) {
+                Ok(FromProxy::Ready(listening)) => self.tell(Event::Ready(listening)).await,
+                Ok(FromProxy::Failed(why)) => self.tell(Event::Failed(why)).await,
+                Ok(FromProxy::Reload) => {
+                    let answer = match (self.reload)().await {
+                        Ok(policy) => ToProxy::Policy(policy),
+                        Err(why) => ToProxy::ReloadFailed(why),
+                    };
+                    self.say(&answer).await;
+                }
+                Err(error) => {
+                    self.keep(format!("it sent a line that is not understood: {error}").as_bytes());
+                    return false;
+                }
+            }
+        }
+        self.line.extend_from_slice(piece);
+        self.line.len() <= LONGEST_LINE
+    }
+
+    async fn tell(&mut self, event: Event) {
+        // Nobody waits any more when the session is ending.
+        let _ = self.sender.send(event).await;
+    }
+
+    async fn say(&mut self, what: &ToProxy) {
+        let Some(input) = &mut self.input else { return };
+        let said = match serde_json::to_vec(what) {
+            Ok(mut line) => {
+                line.push(b'\n');
+                input.write_all(&line).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = said {
+            // A proxy that reads no more has ended; what it said stands on its standard error.
+            self.keep(format!("(it could not be told: {error})\n").as_bytes());
+        }
+    }
+
+    fn keep(&mut self, piece: &[u8]) {
+        self.tail.extend(piece);
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, BufReader, DuplexStream, duplex};
+
+    use super::*;
+    use crate::api::{ControlPoints, Doors, HostAccess, Identity};
+
+    fn document() -> Document {
+        Document {
+            session: Identity {
+                id: "0123456789abcdef".into(),
+                name: "n".into(),
+                project_dir: None,
+                runtime: "docker".into(),
+            },
+            policy: PolicyDocument::default(),
+            doors: Doors::default(),
+            control: ControlPoints::default(),
+            tls: None,
+            audit: None,
+            host: HostAccess::Loopback,
+        }
+    }
+
+    /// A link, what it writes to the proxy, and where the proxy writes.
+    fn link(
+        reload: Result<PolicyDocument, String>,
+    ) -> (Link, BufReader<DuplexStream>, DuplexStream) {
+        let (proxy_output, output) = duplex(1 << 16);
+        let (input, proxy_input) = duplex(1 << 16);
+        let reload: Reload = Box::new(move || {
+            let answer = reload.clone();
+            Box::pin(async move { answer })
+        });
+        (
+            Link::start(output, input, document(), reload),
+            BufReader::new(proxy_input),
+            proxy_output,
+        )
+    }
+
+    async fn write(output: &mut DuplexStream, stream: u8, content: &str) {
+        let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+        output
+            .write_all(&[&[stream, 0, 0, 0], &length[..], content.as_bytes()].concat())
+            .await
+            .unwrap();
+    }
+
+    async fn line(input: &mut BufReader<DuplexStream>) -> ToProxy {
+        let mut line = String::new();
+        input.read_line(&mut line).await.unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_told_its_document_and_is_ready_when_it_says_so() {
+        let (mut link, mut input, mut output) = link(Err("unused".into()));
+        assert!(matches!(line(&mut input).await, ToProxy::Start(_)));
+        write(&mut output, 1, "{\"ready\":{\"http\":\"172.18.0.2:3128\",").await;
+        write(&mut output, 1, "\"dns\":null,\"tcp\":null}}\n").await;
+        let listening = link.ready().await.unwrap();
+        assert_eq!(listening.http, Some("172.18.0.2:3128".parse().unwrap()));
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_ends_at_its_start_is_quoted() {
+        let (mut link, _input, mut output) = link(Err("unused".into()));
+        write(&mut output, 2, "cannot open the audit file\n").await;
+        drop(output);
+        let error = link.ready().await.unwrap_err().to_string();
+        assert!(error.ends_with("cannot open the audit file"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_says_why_it_does_not_start_is_quoted() {
+        let (mut link, _input, mut output) = link(Err("unused".into()));
+        write(&mut output, 1, "{\"failed\":\"port 53 is taken\"}\n").await;
+        let error = link.ready().await.unwrap_err().to_string();
+        assert!(error.ends_with("port 53 is taken"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_asks_for_the_policy_gets_it_or_the_reason() {
+        let (_link, mut input, mut output) = link(Ok(PolicyDocument::default()));
+        line(&mut input).await;
+        write(&mut output, 1, "\"reload\"\n").await;
+        assert!(matches!(line(&mut input).await, ToProxy::Policy(_)));
+
+        let (_link, mut input, mut output) = link_failing();
+        line(&mut input).await;
+        write(&mut output, 1, "\"reload\"\n").await;
+        assert!(matches!(line(&mut input).await, ToProxy::ReloadFailed(why) if why == "line 3"));
+    }
+
+    fn link_failing() -> (Link, BufReader<DuplexStream>, DuplexStream) {
+        link(Err("line 3".into()))
+    }
+
+    #[tokio::test]
+    async fn ending_ends_the_proxys_input_and_waits_for_its_output_to_end() {
+        let (link, mut input, output) = link(Err("unused".into()));
+        line(&mut input).await;
+        let ending = tokio::spawn(link.end());
+        let mut rest = String::new();
+        input.read_line(&mut rest).await.unwrap();
+        assert_eq!(rest, "", "end of input");
+        assert!(!ending.is_finished());
+        drop(output);
+        ending.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_no_proxys_ends_the_conversation() {
+        let (mut link, _input, mut output) = link(Err("unused".into()));
+        write(&mut output, 1, "hello\n").await;
+        let error = link.ready().await.unwrap_err().to_string();
+        assert!(error.contains("not understood"), "{error}");
+    }
+}

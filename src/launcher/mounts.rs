@@ -1,0 +1,187 @@
+//! Host paths that appear in a container, as the engine's API takes them. What may be mounted is
+//! judged elsewhere.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use bollard::models::{Mount, MountBindOptions, MountType};
+
+/// A host path at a place in the container.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Bind {
+    pub(crate) target: PathBuf,
+    pub(crate) source: PathBuf,
+    pub(crate) read_only: bool,
+}
+
+impl Bind {
+    pub(crate) fn read_only(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
+        Self {
+            source: source.into(),
+            target: target.into(),
+            read_only: true,
+        }
+    }
+
+    pub(crate) fn writable(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
+        Self {
+            source: source.into(),
+            target: target.into(),
+            read_only: false,
+        }
+    }
+}
+
+/// The mount points of this process, deepest last.
+pub(crate) struct MountTable(Vec<PathBuf>);
+
+impl MountTable {
+    /// Reads `/proc/self/mountinfo`; an unreadable one counts as empty, and then a read-only
+    /// mount shows less, never more.
+    pub(crate) fn read() -> Self {
+        Self::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default())
+    }
+
+    /// The fifth field is the mount point, with blanks and backslashes in octal (proc(5)).
+    fn parse(table: &[u8]) -> Self {
+        let points = table.split(|byte| *byte == b'\n').filter_map(|line| {
+            let point = line.split(|byte| *byte == b' ').nth(4)?;
+            Some(PathBuf::from(OsString::from_vec(unescape(point))))
+        });
+        let mut points: Vec<PathBuf> = points.collect();
+        points.sort();
+        points.dedup();
+        Self(points)
+    }
+
+    /// A bind and, if it is read-only, what is mounted below its source as binds of their own.
+    ///
+    /// A read-only bind makes only its top read-only before Docker 25 and Linux 5.12: a separate
+    /// file system below it would stay writable. So the bind is not recursive, and each part of
+    /// it is mounted read-only for itself.
+    fn parts(&self, bind: &Bind) -> Vec<Bind> {
+        let mut parts = vec![bind.clone()];
+        if bind.read_only {
+            parts.extend(
+                self.0
+                    .iter()
+                    .filter(|point| **point != bind.source)
+                    .filter_map(|point| {
+                        let inside = point.strip_prefix(&bind.source).ok()?;
+                        Some(Bind::read_only(point, bind.target.join(inside)))
+                    }),
+            );
+        }
+        parts
+    }
+
+    /// The mounts of an engine's API for these binds.
+    ///
+    /// They are objects and not `SRC:DST` strings, so that a colon in a path is only a colon.
+    pub(crate) fn mounts(&self, binds: &[Bind]) -> Vec<Mount> {
+        binds
+            .iter()
+            .flat_map(|bind| self.parts(bind))
+            .map(|part| mount(&part))
+            .collect()
+    }
+}
+
+fn mount(bind: &Bind) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(text(&bind.source)),
+        target: Some(text(&bind.target)),
+        read_only: Some(bind.read_only),
+        bind_options: Some(MountBindOptions {
+            non_recursive: Some(bind.read_only),
+            ..MountBindOptions::default()
+        }),
+        ..Mount::default()
+    }
+}
+
+/// A named volume of the engine's, made by the caller. When it is new, it takes the owner and the
+/// mode of the directory that the container's image has at its place.
+pub(crate) fn volume(name: &str, target: &Path) -> Mount {
+    Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(name.to_owned()),
+        target: Some(text(target)),
+        ..Mount::default()
+    }
+}
+
+/// Paths reach this point checked for UTF-8 (project, volumes) or come from fixed lists.
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, tail)) = rest.split_first() {
+        let octal = (*first == b'\\')
+            .then(|| std::str::from_utf8(tail.get(..3)?).ok())
+            .flatten()
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match octal {
+            Some(byte) => {
+                out.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                out.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &[u8] = b"22 1 8:1 / / rw - ext4 /dev/a rw\n\
+        23 22 8:2 / /usr rw - ext4 /dev/b rw\n\
+        24 23 8:3 / /usr/local rw shared:1 - ext4 /dev/c rw\n\
+        25 22 8:4 / /mnt/with\\040blank rw - ext4 /dev/d rw\n\
+        26 22 8:5 / /usr2 rw - ext4 /dev/e rw\n";
+
+    #[test]
+    fn a_read_only_bind_takes_what_is_mounted_below_it_along_read_only() {
+        let table = MountTable::parse(TABLE);
+        let parts = table.parts(&Bind::read_only("/usr", "/usr"));
+        assert_eq!(
+            parts,
+            [
+                Bind::read_only("/usr", "/usr"),
+                Bind::read_only("/usr/local", "/usr/local")
+            ]
+        );
+        let moved = table.parts(&Bind::read_only("/mnt", "/data"));
+        assert_eq!(
+            moved[1],
+            Bind::read_only("/mnt/with blank", "/data/with blank")
+        );
+    }
+
+    #[test]
+    fn a_writable_bind_is_one_recursive_mount() {
+        let mounts = MountTable::parse(TABLE).mounts(&[Bind::writable("/usr", "/x")]);
+        assert_eq!(mounts.len(), 1);
+        let options = mounts[0].bind_options.as_ref().unwrap();
+        assert_eq!(
+            (mounts[0].read_only, options.non_recursive),
+            (Some(false), Some(false))
+        );
+    }
+
+    #[test]
+    fn a_truncated_escape_is_taken_as_it_stands() {
+        assert_eq!(unescape(b"a\\0"), b"a\\0");
+        assert_eq!(unescape(b"\\134\\012"), b"\\\n");
+    }
+}

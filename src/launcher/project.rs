@@ -1,0 +1,310 @@
+//! Which directory a session is about, and which directories it is never about.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::offlimits::{Held, OffLimits};
+
+/// Trees that belong to the system. A project may lie in some of them (a checkout in `/opt`, in
+/// `/usr/src`), but none of them is a project.
+const SYSTEM: [&str; 19] = [
+    "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib32", "/lib64", "/media", "/mnt", "/nix",
+    "/opt", "/proc", "/run", "/sbin", "/srv", "/sys", "/usr", "/var",
+];
+
+/// Trees that are not files: nothing in them is a project either.
+const KERNEL: [&str; 3] = ["/dev", "/proc", "/sys"];
+
+/// Directories that the sandbox has of its own under the same path.
+const SCRATCH: [&str; 3] = ["/tmp", "/var/tmp", "/root"];
+
+/// The directory that is mounted read-write at its own path: absolute, without symbolic links,
+/// and checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    path: PathBuf,
+}
+
+/// Why a directory is not taken for a project.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    /// It cannot be looked at.
+    #[error("the project directory {} cannot be used: {source}; name another one", .path.display())]
+    Unusable {
+        /// As it was given.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file.
+    #[error("the project {} is not a directory; name the directory it is in", .0.display())]
+    NotADirectory(PathBuf),
+    /// `/`, the home directory or above it, or a directory of the system.
+    #[error(
+        "the project directory would be {}, which is {why}; everything in it would be open to the \
+         sandbox, so go to (or name) the directory of one project", .path.display()
+    )]
+    TooMuch {
+        /// The resolved directory.
+        path: PathBuf,
+        /// What it is, as a phrase.
+        why: &'static str,
+    },
+    /// It holds what may never be mounted.
+    #[error(
+        "the project directory {} is, holds or lies in {held}; name a directory without it",
+        .path.display()
+    )]
+    OffLimits {
+        /// The resolved directory.
+        path: PathBuf,
+        /// What it holds.
+        held: Held,
+    },
+    /// Not expressible to the engine, or dangerous to print.
+    #[error(
+        "the project directory {path} has {what} in its path, which a container engine cannot \
+         mount; rename it"
+    )]
+    Unmountable {
+        /// The path, escaped.
+        path: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// `.vibepit` is something else than a directory.
+    #[error(
+        "{} is a {what}, and vibepit's project directory must be a real one, so that it can be \
+         hidden from the sandbox; remove it", .path.display()
+    )]
+    Meta {
+        /// The `.vibepit` in question.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+}
+
+impl Project {
+    /// The project that `start` belongs to: the nearest directory upwards that has a `.git`,
+    /// else `start` itself. A repository that is the home directory or above it (dotfiles kept
+    /// in git) does not count.
+    ///
+    /// # Errors
+    ///
+    /// When that directory must not be open to a sandbox, or cannot be.
+    pub fn find(start: &Path, home: Option<&Path>, off: &OffLimits) -> Result<Self, ProjectError> {
+        let unusable = |source| ProjectError::Unusable {
+            path: start.to_owned(),
+            source,
+        };
+        let start = start.canonicalize().map_err(unusable)?;
+        if !start.is_dir() {
+            return Err(ProjectError::NotADirectory(start));
+        }
+        let home = home.and_then(|home| home.canonicalize().ok());
+        let path = start
+            .ancestors()
+            .take_while(|above| too_much(above, home.as_deref()).is_none())
+            .find(|above| above.join(".git").symlink_metadata().is_ok())
+            .unwrap_or(&start)
+            .to_owned();
+        if let Some(why) = too_much(&path, home.as_deref()) {
+            return Err(ProjectError::TooMuch { path, why });
+        }
+        if let Some(what) = unmountable(&path) {
+            return Err(ProjectError::Unmountable {
+                path: format!("{path:?}"),
+                what,
+            });
+        }
+        if let Some(held) = off.held_by(&path) {
+            return Err(ProjectError::OffLimits { path, held });
+        }
+        check_meta(&path)?;
+        Ok(Self { path })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The project's own settings, hidden from the sandbox, if it has any.
+    pub(crate) fn meta(&self) -> Option<PathBuf> {
+        Some(self.path.join(".vibepit")).filter(|meta| meta.is_dir())
+    }
+}
+
+/// Why a path cannot be handed to an engine: its API speaks JSON, and runtimes write mount tables.
+pub(crate) fn unmountable(path: &Path) -> Option<&'static str> {
+    match path.to_str() {
+        None => Some("bytes that are not UTF-8"),
+        Some(text) if text.chars().any(char::is_control) => Some("a control character"),
+        Some(_) => None,
+    }
+}
+
+fn too_much(path: &Path, home: Option<&Path>) -> Option<&'static str> {
+    if path == Path::new("/") {
+        return Some("the root of the whole system");
+    }
+    if let Some(home) = home {
+        if path == home {
+            return Some("your home directory");
+        }
+        if home.starts_with(path) {
+            return Some("above your home directory");
+        }
+    }
+    let system = SYSTEM
+        .iter()
+        .chain(&SCRATCH)
+        .any(|tree| path == Path::new(tree));
+    let kernel = KERNEL.iter().any(|tree| path.starts_with(tree));
+    (system || kernel).then_some("a directory of the system")
+}
+
+fn check_meta(project: &Path) -> Result<(), ProjectError> {
+    let path = project.join(".vibepit");
+    let what = match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(found) if found.is_symlink() => "symbolic link",
+        Ok(_) => "file",
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(ProjectError::Unusable { path, source }),
+    };
+    Err(ProjectError::Meta { path, what })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{create_dir, create_dir_all, write};
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn find(start: &Path, home: &Path) -> Result<PathBuf, ProjectError> {
+        Project::find(start, Some(home), &OffLimits::default()).map(|project| project.path)
+    }
+
+    /// A home directory with its links resolved; the guard keeps it.
+    fn home() -> (tempfile::TempDir, PathBuf) {
+        let guard = tempfile::tempdir().unwrap();
+        let home = guard.path().canonicalize().unwrap().join("home");
+        create_dir(&home).unwrap();
+        (guard, home)
+    }
+
+    #[test]
+    fn the_nearest_repository_upwards_is_the_project() {
+        let (_guard, home) = home();
+        create_dir_all(home.join("code/app/src/deep")).unwrap();
+        create_dir(home.join("code/app/.git")).unwrap();
+        assert_eq!(
+            find(&home.join("code/app/src/deep"), &home).unwrap(),
+            home.join("code/app")
+        );
+        write(home.join("code/app/src/.git"), "gitdir: elsewhere").unwrap();
+        assert_eq!(
+            find(&home.join("code/app/src"), &home).unwrap(),
+            home.join("code/app/src")
+        );
+    }
+
+    #[test]
+    fn without_a_repository_the_directory_itself_is_the_project() {
+        let (_guard, home) = home();
+        create_dir_all(home.join("notes")).unwrap();
+        create_dir(home.join(".git")).unwrap();
+        assert_eq!(
+            find(&home.join("notes"), &home).unwrap(),
+            home.join("notes")
+        );
+    }
+
+    #[test]
+    fn the_root_the_home_and_what_is_above_it_are_refused_with_a_reason() {
+        let (_guard, home) = home();
+        for (path, why) in [
+            (Path::new("/"), "root"),
+            (&*home, "your home directory"),
+            (home.parent().unwrap(), "above your home"),
+            (Path::new("/etc"), "system"),
+            (Path::new("/proc/self"), "system"),
+        ] {
+            let error = find(path, &home).unwrap_err().to_string();
+            assert!(error.contains(why) && error.contains("name"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_link_to_the_home_is_the_home() {
+        let (guard, home) = home();
+        let link = guard.path().join("work");
+        symlink(&home, &link).unwrap();
+        assert!(matches!(
+            find(&link, &home),
+            Err(ProjectError::TooMuch { .. })
+        ));
+    }
+
+    #[test]
+    fn a_home_that_is_named_through_a_link_is_still_the_home() {
+        let (guard, home) = home();
+        let link = guard.path().join("home-link");
+        symlink(&home, &link).unwrap();
+        assert!(matches!(
+            find(&home, &link),
+            Err(ProjectError::TooMuch { .. })
+        ));
+    }
+
+    #[test]
+    fn a_colon_is_fine_and_a_newline_is_not() {
+        let (_guard, home) = home();
+        create_dir(home.join("a:b")).unwrap();
+        create_dir(home.join("a\nb")).unwrap();
+        assert_eq!(find(&home.join("a:b"), &home).unwrap(), home.join("a:b"));
+        let error = find(&home.join("a\nb"), &home).unwrap_err().to_string();
+        assert!(
+            error.contains("control character") && !error.contains('\n'),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_vibepit_directory_that_is_not_one_is_refused() {
+        let (_guard, home) = home();
+        create_dir_all(home.join("app")).unwrap();
+        symlink(&home, home.join("app/.vibepit")).unwrap();
+        let error = find(&home.join("app"), &home).unwrap_err().to_string();
+        assert!(
+            error.contains("symbolic link") && error.contains("remove it"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_project_that_holds_a_socket_is_refused() {
+        let (_guard, home) = home();
+        create_dir_all(home.join("app/run")).unwrap();
+        let off = OffLimits::new(&[home.join("app/run/docker.sock")], &[]);
+        let error = Project::find(&home.join("app"), Some(&home), &off)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("docker.sock"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let (_guard, home) = home();
+        let error = find(&home.join("nowhere"), &home).unwrap_err().to_string();
+        assert!(error.contains("nowhere"), "{error}");
+        write(home.join("file"), "").unwrap();
+        assert!(matches!(
+            find(&home.join("file"), &home),
+            Err(ProjectError::NotADirectory(_))
+        ));
+    }
+}

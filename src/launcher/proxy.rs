@@ -1,0 +1,169 @@
+//! The proxy's container: as little as a program needs, between the session's network and the
+//! world. What runs in it is this very executable; what it does there is not known here.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, HostConfig, PortBinding, ResourcesUlimits,
+    RestartPolicy, RestartPolicyNameEnum,
+};
+
+use super::container::{self, MIB};
+use super::engine::Engine;
+use super::image::Executable;
+use super::labels::{CONTROL_PORT, Names};
+use super::mounts::{Bind, MountTable};
+use super::network::Addresses;
+use crate::api::{ControlPoints, Doors};
+
+/// The HTTP door.
+const HTTP_PORT: u16 = 3128;
+/// The name server.
+const DNS_PORT: u16 = 53;
+/// The mTLS control port.
+const CONTROL: &str = "3129/tcp";
+const CONTROL_PORT_NUMBER: u16 = 3129;
+
+/// Where the session's socket directory is in the container.
+pub(crate) const SOCKET_DIR: &str = "/socket";
+/// Where the session's audit file is in the container.
+pub(crate) const AUDIT_FILE: &str = "/audit.jsonl";
+
+/// Room for a million rules and ten thousand tunnels, several times over.
+const MEMORY: i64 = 1024 * MIB;
+/// A handful of threads; a proxy starts no process.
+const PIDS: i64 = 256;
+/// Two a tunnel, and one a waiting connection.
+const DESCRIPTORS: i64 = 65_536;
+
+/// What the container gets from the host.
+pub(crate) struct Plan<'a> {
+    pub(crate) executable: &'a Executable,
+    /// The session's socket directory, and nothing else of its directory.
+    pub(crate) socket_dir: PathBuf,
+    /// The session's audit file, made by the caller.
+    pub(crate) audit: &'a Path,
+}
+
+/// Makes the container, on both networks. It does not run yet.
+pub(crate) async fn create(engine: &Engine, names: &Names, plan: &Plan<'_>) -> Result<()> {
+    container::create(engine, &names.proxy(), body(engine, names, plan))
+        .await
+        .context("the proxy's container could not be made")?;
+    super::network::open_to_the_outside(engine, &names.proxy()).await
+}
+
+fn body(engine: &Engine, names: &Names, plan: &Plan<'_>) -> ContainerCreateBody {
+    let mut labels = names.labels("proxy");
+    labels.insert(CONTROL_PORT.to_owned(), CONTROL_PORT_NUMBER.to_string());
+    let library_path = &plan.executable.library_path;
+    let env = (!library_path.is_empty()).then(|| vec![format!("LD_LIBRARY_PATH={library_path}")]);
+    ContainerCreateBody {
+        image: Some(plan.executable.image.0.clone()),
+        user: Some(container::user(engine)),
+        entrypoint: Some(vec![plan.executable.program.clone()]),
+        cmd: Some(vec!["proxy".to_owned(), "--stdin".to_owned()]),
+        env,
+        labels: Some(labels),
+        working_dir: Some("/".to_owned()),
+        exposed_ports: Some(vec![CONTROL.to_owned()]),
+        open_stdin: Some(true),
+        // The engine closes the input when its one client is gone, however it went: this is what
+        // ends the proxy of a launcher that was killed (measured).
+        stdin_once: Some(true),
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        host_config: Some(host_config(engine, names, plan)),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn host_config(engine: &Engine, names: &Names, plan: &Plan<'_>) -> HostConfig {
+    let binds = [
+        Bind::writable(&plan.socket_dir, SOCKET_DIR),
+        Bind::writable(plan.audit, AUDIT_FILE),
+    ];
+    // An engine without cgroups runs as the person, and cannot raise what the person may not.
+    let ulimits = engine.facts().limits.then(|| {
+        vec![ResourcesUlimits {
+            name: Some("nofile".to_owned()),
+            soft: Some(DESCRIPTORS),
+            hard: Some(DESCRIPTORS),
+        }]
+    });
+    HostConfig {
+        network_mode: Some(names.network()),
+        port_bindings: Some(HashMap::from([(
+            CONTROL.to_owned(),
+            Some(vec![PortBinding {
+                host_ip: Some("127.0.0.1".to_owned()),
+                host_port: Some(String::new()),
+            }]),
+        )])),
+        mounts: Some(MountTable::read().mounts(&binds)),
+        sysctls: Some(sysctls()),
+        memory: container::limit(engine, MEMORY),
+        pids_limit: container::limit(engine, PIDS),
+        ulimits,
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            ..RestartPolicy::default()
+        }),
+        ..container::hardened(engine)
+    }
+}
+
+/// The proxy stands in two networks and must join them in one way only: by what it relays.
+fn sysctls() -> HashMap<String, String> {
+    [
+        // The name server's port, without a capability.
+        ("net.ipv4.ip_unprivileged_port_start", "0"),
+        // A container inherits forwarding from the host: the kernel would route packets from the
+        // sandbox past the proxy if the sandbox found a way to address them.
+        ("net.ipv4.ip_forward", "0"),
+        ("net.ipv4.conf.all.accept_source_route", "0"),
+        // Nor does the sandbox's side answer for the address on the other side, where the control
+        // port is.
+        ("net.ipv4.conf.all.arp_ignore", "1"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}
+
+/// Where the doors are.
+pub(crate) fn doors(addresses: Addresses) -> Doors {
+    Doors {
+        http: Some(SocketAddr::from((addresses.inside, HTTP_PORT))),
+        dns: Some(SocketAddr::from((addresses.inside, DNS_PORT))),
+    }
+}
+
+/// Where the control plane is, as the proxy sees it: the port is bound to the outer address
+/// alone.
+pub(crate) fn control(addresses: Addresses) -> ControlPoints {
+    ControlPoints {
+        sockets: vec![Path::new(SOCKET_DIR).join("control.sock")],
+        tcp: Some(SocketAddr::from((addresses.outside, CONTROL_PORT_NUMBER))),
+    }
+}
+
+/// The control port as this machine sees it.
+pub(crate) fn published(proxy: &ContainerInspectResponse) -> Result<SocketAddr> {
+    let ports = proxy
+        .network_settings
+        .as_ref()
+        .and_then(|settings| settings.ports.as_ref());
+    let bindings = ports
+        .and_then(|ports| ports.get(CONTROL))
+        .and_then(Option::as_ref);
+    let port = bindings
+        .and_then(|bindings| bindings.first())
+        .and_then(|binding| binding.host_port.as_deref())
+        .and_then(|port| port.parse().ok())
+        .context("the engine did not publish the proxy's control port on 127.0.0.1")?;
+    Ok(SocketAddr::from(([127, 0, 0, 1], port)))
+}

@@ -1,0 +1,175 @@
+//! Removing what crashed sessions left in an engine and in the runtime directory.
+
+use std::collections::HashMap;
+
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder,
+    RemoveImageOptionsBuilder,
+};
+
+use super::engine::Engine;
+use super::labels::{OURS, RUNTIME_DIR, SESSION};
+use super::{container, network};
+use crate::session::{self, RuntimeDir, SessionId};
+
+/// What a pruning did.
+#[derive(Debug, Default)]
+pub struct Pruned {
+    /// What is gone: a phrase for each ("container vibepit-…-proxy").
+    pub removed: Vec<String>,
+    /// What could not be removed, as sentences.
+    pub failed: Vec<String>,
+    /// Home volumes, which stay: they hold what tools keep between sessions.
+    pub home_volumes: Vec<String>,
+}
+
+/// Removes the directories of dead sessions; needs no engine.
+pub async fn prune_directories(runtime_dir: &RuntimeDir) -> Pruned {
+    let mut pruned = Pruned::default();
+    match session::reap(runtime_dir).await {
+        Ok(reaped) => {
+            pruned
+                .removed
+                .extend(reaped.removed.iter().map(|id| format!("session {id}")));
+            pruned
+                .failed
+                .extend(reaped.failed.iter().map(|(_, error)| error.to_string()));
+        }
+        Err(error) => pruned.failed.push(error.to_string()),
+    }
+    pruned
+}
+
+/// Removes what dead sessions left: directories, containers, networks.
+pub(crate) async fn leftovers(engine: &Engine, runtime_dir: &RuntimeDir) -> Pruned {
+    let mut pruned = prune_directories(runtime_dir).await;
+    let outcome = remove_things(engine, runtime_dir, &mut pruned).await;
+    if let Err(error) = outcome {
+        pruned.failed.push(format!(
+            "the engine does not list what is left of old sessions: {error}"
+        ));
+    }
+    pruned
+}
+
+/// Removes what dead sessions left, and vibepit's images that no container uses. Home volumes
+/// stay, and are told.
+pub async fn prune(engine: &Engine, runtime_dir: &RuntimeDir) -> Pruned {
+    let mut pruned = leftovers(engine, runtime_dir).await;
+    if let Err(error) = remove_images(engine, &mut pruned).await {
+        pruned.failed.push(format!(
+            "the engine does not list vibepit's images: {error}"
+        ));
+    }
+    pruned.home_volumes = home_volumes(engine).await;
+    pruned
+}
+
+async fn remove_things(
+    engine: &Engine,
+    runtime_dir: &RuntimeDir,
+    pruned: &mut Pruned,
+) -> Result<(), bollard::errors::Error> {
+    let options = ListContainersOptionsBuilder::default()
+        .all(true)
+        .filters(&ours())
+        .build();
+    for found in engine.docker.list_containers(Some(options)).await? {
+        let name = found
+            .names
+            .unwrap_or_default()
+            .pop()
+            .or(found.id)
+            .unwrap_or_default();
+        let name = name.trim_start_matches('/').to_owned();
+        if is_left_over(&found.labels.unwrap_or_default(), runtime_dir) {
+            let outcome = container::remove(engine, &name).await;
+            note(pruned, format!("container {name}"), outcome);
+        }
+    }
+    // Networks after the containers that stand in them.
+    let options = ListNetworksOptionsBuilder::default()
+        .filters(&ours())
+        .build();
+    for found in engine.docker.list_networks(Some(options)).await? {
+        let name = found.name.or(found.id).unwrap_or_default();
+        if is_left_over(&found.labels.unwrap_or_default(), runtime_dir) {
+            let outcome = network::remove(engine, &name).await;
+            note(pruned, format!("network {name}"), outcome);
+        }
+    }
+    Ok(())
+}
+
+fn ours() -> HashMap<String, Vec<String>> {
+    HashMap::from([("label".to_owned(), vec![format!("{OURS}=true")])])
+}
+
+/// Whether these are the labels of a thing whose session is dead.
+///
+/// A session makes its directory before anything else and removes it last, and dead directories
+/// have just been reaped: so what has a directory is alive. Only sessions of our own runtime
+/// directory are judged: an engine may serve other people too.
+fn is_left_over(labels: &HashMap<String, String>, runtime_dir: &RuntimeDir) -> bool {
+    let ours = labels
+        .get(RUNTIME_DIR)
+        .is_some_and(|path| *path == runtime_dir.path().display().to_string());
+    let Some(Ok(id)) = labels.get(SESSION).map(|id| id.parse::<SessionId>()) else {
+        return false;
+    };
+    ours && runtime_dir
+        .path()
+        .join(id.as_str())
+        .symlink_metadata()
+        .is_err()
+}
+
+/// Images are made again in a moment, so all go that no container, running or not, is made of.
+async fn remove_images(engine: &Engine, pruned: &mut Pruned) -> Result<(), bollard::errors::Error> {
+    let docker = &engine.docker;
+    let containers = ListContainersOptionsBuilder::default().all(true).build();
+    let used: Vec<String> = docker
+        .list_containers(Some(containers))
+        .await?
+        .into_iter()
+        .filter_map(|container| container.image_id)
+        .collect();
+    let images = ListImagesOptionsBuilder::default().filters(&ours()).build();
+    for image in docker.list_images(Some(images)).await? {
+        if used.contains(&image.id) {
+            continue;
+        }
+        for tag in image.repo_tags {
+            // Without force: an image that came into use meanwhile is not removed.
+            let options = RemoveImageOptionsBuilder::default().build();
+            let outcome = docker.remove_image(&tag, Some(options), None).await;
+            note(
+                pruned,
+                format!("image {tag}"),
+                outcome.map(drop).map_err(Into::into),
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn home_volumes(engine: &Engine) -> Vec<String> {
+    let options = bollard::query_parameters::ListVolumesOptionsBuilder::default()
+        .filters(&ours())
+        .build();
+    let listed = engine.docker.list_volumes(Some(options)).await;
+    let volumes = listed
+        .ok()
+        .and_then(|listed| listed.volumes)
+        .unwrap_or_default();
+    volumes.into_iter().map(|volume| volume.name).collect()
+}
+
+fn note(pruned: &mut Pruned, what: String, outcome: anyhow::Result<()>) {
+    match outcome {
+        Ok(()) => pruned.removed.push(what),
+        Err(error) => pruned
+            .failed
+            .push(format!("{what} could not be removed: {error:#}")),
+    }
+}

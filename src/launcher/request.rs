@@ -1,0 +1,102 @@
+//! What a session is started from, and what comes of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::environment::Variable;
+use super::offlimits::OffLimits;
+use super::project::Project;
+use super::volume::VolumeSpec;
+use crate::api::PolicyDocument;
+use crate::session::RuntimeDir;
+
+/// Reads the configuration as it is now: at the start, and whenever a session is told to reload.
+/// An error's text is shown to the person.
+pub type Policy = Arc<dyn Fn() -> anyhow::Result<PolicyDocument> + Send + Sync>;
+
+/// A session to be started.
+pub struct Request {
+    /// Where sessions announce themselves.
+    pub runtime_dir: RuntimeDir,
+    /// The directory that the sandbox works on.
+    pub project: Project,
+    /// What must not be mounted.
+    pub off_limits: OffLimits,
+    /// The person's home directory: the sandbox has one of its own at the same path.
+    pub home: Option<PathBuf>,
+    /// The session's name; without one it is called after its project.
+    pub name: Option<String>,
+    /// The image to use instead of the host's own programs.
+    pub image: Option<String>,
+    /// The command and its arguments; empty for a shell, or for what the image says.
+    pub command: Vec<String>,
+    /// Variables the person passes on.
+    pub env: Vec<Variable>,
+    /// Further directories for the sandbox.
+    pub volumes: Vec<VolumeSpec>,
+    /// What the proxy admits.
+    pub policy: Policy,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// The exit code of its command.
+    pub exit_code: i64,
+}
+
+/// A command that an engine could not start.
+#[derive(Debug, thiserror::Error)]
+#[error("{command:?} cannot be run in the sandbox: {why}")]
+pub struct CannotRun {
+    /// The command's first word.
+    pub command: String,
+    /// What a shell would exit with: 126 for what is not executable, 127 for what is not there.
+    pub exit_code: i64,
+    /// What the engine says.
+    pub why: String,
+}
+
+impl CannotRun {
+    /// Reads an engine's refusal to start a container; `None` when it is not about the command.
+    pub(crate) fn read(command: &str, message: &str) -> Option<Self> {
+        let about_it = message.contains("exec:") || message.contains("executable file not found");
+        let exit_code = match message {
+            _ if !about_it => return None,
+            _ if message.contains("permission denied") => 126,
+            _ if message.contains("not found") || message.contains("no such file") => 127,
+            _ => return None,
+        };
+        let why = match exit_code {
+            126 => "it is not executable",
+            _ => "there is no such program",
+        };
+        Some(Self {
+            command: command.to_owned(),
+            exit_code,
+            why: why.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engines_refusal_becomes_the_exit_code_a_shell_would_give() {
+        let read = |message: &str| CannotRun::read("x", message).map(|error| error.exit_code);
+        assert_eq!(
+            read(
+                "OCI runtime create failed: exec: \"x\": executable file not found in $PATH: unknown"
+            ),
+            Some(127)
+        );
+        assert_eq!(
+            read("runc: exec: \"/etc/passwd\": permission denied: unknown"),
+            Some(126)
+        );
+        assert_eq!(read("error mounting \"/x\": permission denied"), None);
+        assert_eq!(read("no space left on device"), None);
+    }
+}

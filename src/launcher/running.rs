@@ -1,0 +1,188 @@
+//! A session while its command runs: streams, signals, the terminal's size, the exit code.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bollard::errors::Error;
+use bollard::query_parameters::{
+    KillContainerOptionsBuilder, ResizeContainerTTYOptionsBuilder, WaitContainerOptionsBuilder,
+};
+use futures_util::StreamExt;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::attach::{self, Input, Output, RawMode};
+use super::container;
+use super::engine::Engine;
+use super::link::Link;
+use super::report::Report;
+use super::request::{CannotRun, Outcome};
+use super::signals::{Signal, Signals};
+
+/// How long a command that was asked to end may take before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Starts the sandbox's command.
+pub(crate) async fn start(engine: &Engine, sandbox: &str, command: &str) -> Result<()> {
+    let Err(error) = engine.docker.start_container(sandbox, None).await else {
+        return Ok(());
+    };
+    if let Error::DockerResponseServerError { message, .. } = &error
+        && let Some(cannot) = CannotRun::read(command, message)
+    {
+        return Err(cannot.into());
+    }
+    Err(error).context("the sandbox could not be started")
+}
+
+/// A sandbox whose command runs.
+pub(crate) struct Running<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) sandbox: &'a str,
+    /// It has a terminal, and so do we.
+    pub(crate) terminal: bool,
+    pub(crate) report: &'a dyn Report,
+}
+
+impl Running<'_> {
+    /// Joins our streams to the command's until it has ended and everything it wrote has been
+    /// read, and brings its exit code.
+    pub(crate) async fn run(
+        &self,
+        output: Output,
+        input: Input,
+        link: &mut Link,
+        signals: &mut Signals,
+    ) -> Result<Outcome> {
+        let raw = match self.terminal {
+            true => Some(RawMode::enter().context("the terminal cannot be made raw")?),
+            false => None,
+        };
+        self.resize().await;
+        let feeding = tokio::spawn(attach::feed(input));
+        let streams = self.relay(output, link, signals).await;
+        feeding.abort();
+        // Before anything is said to the person.
+        drop(raw);
+        streams.context("the engine broke off the sandbox's output")?;
+        let exit_code = self.wait().await?;
+        self.explain(exit_code).await;
+        Ok(Outcome { exit_code })
+    }
+
+    async fn relay(&self, output: Output, link: &mut Link, signals: &mut Signals) -> Result<()> {
+        let (gone, mut reader_gone) = watch::channel(false);
+        let out = tokio::io::stdout();
+        let relay = async {
+            match self.terminal {
+                true => attach::forward_raw(output, out, &gone).await,
+                false => attach::forward_split(output, out, tokio::io::stderr(), &gone).await,
+            }
+        };
+        let mut relay = std::pin::pin!(relay);
+        let mut ending = false;
+        let mut proxy_gone = false;
+        let mut grace = std::pin::pin!(None);
+        loop {
+            tokio::select! {
+                done = &mut relay => return Ok(done?),
+                signal = signals.next() => match signal {
+                    Signal::Resized => self.resize().await,
+                    Signal::Interrupt | Signal::Quit if !ending => self.kill(signal.name()).await,
+                    _ if ending => self.kill("SIGKILL").await,
+                    _ => {
+                        ending = true;
+                        grace.set(Some(sleep(GRACE)));
+                        self.kill("SIGTERM").await;
+                    }
+                },
+                () = when(grace.as_mut().as_pin_mut()), if grace.is_some() => {
+                    grace.set(None);
+                    self.kill("SIGKILL").await;
+                }
+                // What a pipeline does to a command whose reader has gone.
+                Ok(()) = reader_gone.changed(), if !ending => {
+                    ending = true;
+                    grace.set(Some(sleep(GRACE)));
+                    self.kill("SIGPIPE").await;
+                }
+                said = link.ended(), if !proxy_gone => {
+                    proxy_gone = true;
+                    self.report.warning(&format!(
+                        "the proxy ended{said}; the sandbox reaches nothing any more: end the \
+                         command and start the session again"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Sends a signal to the command. One that has ended already needs none.
+    async fn kill(&self, signal: &str) {
+        let options = KillContainerOptionsBuilder::default()
+            .signal(signal)
+            .build();
+        let _ = self
+            .engine
+            .docker
+            .kill_container(self.sandbox, Some(options))
+            .await;
+    }
+
+    /// Gives the command's terminal the size of ours. A command that has ended needs none.
+    async fn resize(&self) {
+        if let Some((rows, columns)) = attach::size().filter(|_| self.terminal) {
+            let options = ResizeContainerTTYOptionsBuilder::default()
+                .h(rows.into())
+                .w(columns.into())
+                .build();
+            let _ = self
+                .engine
+                .docker
+                .resize_container_tty(self.sandbox, options)
+                .await;
+        }
+    }
+
+    async fn wait(&self) -> Result<i64> {
+        let options = WaitContainerOptionsBuilder::default()
+            .condition("not-running")
+            .build();
+        let mut answers = self
+            .engine
+            .docker
+            .wait_container(self.sandbox, Some(options));
+        match answers.next().await {
+            Some(Ok(answer)) => Ok(answer.status_code),
+            // The library takes every code but 0 for an error.
+            Some(Err(Error::DockerContainerWaitError { code, error })) if error.is_empty() => {
+                Ok(code)
+            }
+            Some(Err(error)) => {
+                Err(error).context("the engine does not tell how the command ended")
+            }
+            None => anyhow::bail!("the engine does not tell how the command ended"),
+        }
+    }
+
+    /// 137 has two meanings, and one of them is ours to explain.
+    async fn explain(&self, exit_code: i64) {
+        if exit_code != 137 {
+            return;
+        }
+        let state = container::inspect(self.engine, self.sandbox).await.ok();
+        if state.and_then(|found| found.state?.oom_killed) == Some(true) {
+            self.report.warning(
+                "the command was killed because the sandbox used up its memory (three quarters \
+                 of this machine's)",
+            );
+        }
+    }
+}
+
+async fn when(timer: Option<std::pin::Pin<&mut tokio::time::Sleep>>) {
+    match timer {
+        Some(timer) => timer.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,151 @@
+//! Carries out what was asked: from an action to the body of an answer. Sees no HTTP.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use serde::Serialize;
+
+use crate::api::{
+    Action, Added, Addition, Connections, Counts, Fault, Health, Identity, Listening, OPENAPI,
+    Reloaded, Revoked, Rules, Session, Stats,
+};
+use crate::policy::{Entry, Verdict};
+use crate::proxy::gate::Gate;
+use crate::proxy::ledger::Ledger;
+use crate::proxy::serve::{Ending, Reloader};
+
+use super::events::EventStream;
+use super::metrics;
+
+/// What the control plane sees of the proxy.
+pub(in crate::proxy) struct State {
+    pub(in crate::proxy) gate: Arc<Gate>,
+    pub(in crate::proxy) ledger: Ledger,
+    pub(in crate::proxy) identity: Identity,
+    pub(in crate::proxy) listening: Listening,
+    pub(in crate::proxy) since: Instant,
+    pub(in crate::proxy) reloader: Arc<Reloader>,
+    pub(in crate::proxy) ending: Ending,
+}
+
+type Body = Either<Full<Bytes>, EventStream>;
+
+/// Does one thing.
+pub(super) async fn carry_out(
+    state: &State,
+    action: Action,
+    last_event: Option<u64>,
+    actor: &str,
+) -> Result<Body, Fault> {
+    match action {
+        Action::Session => json(&session(state).await),
+        Action::Rules => json(&Rules {
+            rules: state.gate.rules(),
+        }),
+        Action::Add(verdict, addition) => json(&add(state, verdict, &addition, actor).await?),
+        Action::Revoke(entries) => json(&revoke(state, &entries, actor).await),
+        Action::Connections => {
+            state.ledger.caught_up().await;
+            json(&Connections {
+                connections: state.ledger.connections(),
+            })
+        }
+        Action::Explain(target) => json(&state.gate.explain(&target)),
+        Action::Logs { after, limit } => {
+            state.ledger.caught_up().await;
+            json(&state.ledger.logs(after, limit))
+        }
+        // The header is what a client sends by itself when it comes back (the SSE standard).
+        Action::Events { after } => {
+            state.ledger.caught_up().await;
+            let events = state.ledger.events(last_event.or(after));
+            Ok(Either::Right(EventStream::new(events)))
+        }
+        Action::Stats => {
+            state.ledger.caught_up().await;
+            json(&Stats {
+                destinations: state.ledger.destinations(),
+            })
+        }
+        Action::Metrics => {
+            state.ledger.caught_up().await;
+            Ok(text(metrics::render(state)))
+        }
+        Action::Reload => {
+            let (rules, closed) = state.reloader.reload(actor).await.map_err(Fault::failed)?;
+            json(&Reloaded { rules, closed })
+        }
+        Action::Health => json(&Health {
+            status: "ok".to_owned(),
+        }),
+        Action::OpenApi => Ok(text(OPENAPI.to_owned())),
+    }
+}
+
+async fn session(state: &State) -> Session {
+    state.ledger.caught_up().await;
+    let tally = state.ledger.tally();
+    let warnings = [state.ledger.audit_fault(), state.reloader.fault()];
+    Session {
+        identity: (&state.identity).into(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime_seconds: state.since.elapsed().as_secs(),
+        doors: state.listening.clone(),
+        mode: "reject".to_owned(),
+        can_save: false,
+        counts: Counts {
+            rules: state.gate.rule_count(),
+            connections: state.ledger.connection_count(),
+            allowed: tally.allowed,
+            refused: tally.refused,
+        },
+        warnings: warnings.into_iter().flatten().collect(),
+    }
+}
+
+async fn add(
+    state: &State,
+    verdict: Verdict,
+    addition: &Addition,
+    actor: &str,
+) -> Result<Added, Fault> {
+    let added = state
+        .gate
+        .add(verdict, addition, actor)
+        .map_err(|error| Fault::unavailable(error.to_string()))?;
+    let closed = match verdict {
+        Verdict::Deny => state.ledger.sweep(&state.gate).await,
+        Verdict::Allow => 0,
+    };
+    Ok(Added {
+        added: added.added,
+        existing: added.existing,
+        scope: addition.scope,
+        saved_to: None,
+        shadowed: added.shadowed,
+        closed,
+    })
+}
+
+async fn revoke(state: &State, entries: &[Entry], actor: &str) -> Revoked {
+    let revoked = state.gate.revoke(entries, actor);
+    let closed = state.ledger.sweep(&state.gate).await;
+    Revoked {
+        removed: revoked.removed,
+        missing: revoked.missing,
+        kept: revoked.kept,
+        closed,
+    }
+}
+
+fn json(answer: &impl Serialize) -> Result<Body, Fault> {
+    let mut bytes = serde_json::to_vec(answer).map_err(|error| Fault::failed(error.to_string()))?;
+    bytes.push(b'\n');
+    Ok(Either::Left(Full::new(bytes.into())))
+}
+
+fn text(text: String) -> Body {
+    Either::Left(Full::new(text.into()))
+}

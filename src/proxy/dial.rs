@@ -1,0 +1,310 @@
+//! From a permit to a connected socket: resolve once, screen every address, connect to one that
+//! passed. Takes nothing but a permit, so that nothing is dialled that was not admitted.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::stream::{AbortHandle, FuturesUnordered, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{sleep, timeout};
+
+use crate::api::HostAccess;
+use crate::policy::{Host, Reason};
+
+use super::gate::{Gate, Permit, Refusal};
+use super::ledger::{Ledger, Passage};
+use super::resolve::{Resolver, Unresolved};
+
+/// How long one address may take to answer.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long all addresses together may take.
+const CONNECT_ALL: Duration = Duration::from_secs(30);
+/// Head start of one address before the next is tried too (RFC 8305, section 5).
+const STAGGER: Duration = Duration::from_millis(250);
+/// More addresses of one name are not tried.
+const ADDRESSES_MAX: usize = 16;
+
+/// What dialling needs beside the permit.
+pub(super) struct Dialler {
+    /// Exchanged by a reload.
+    pub(super) resolver: Arc<ArcSwap<Resolver>>,
+    pub(super) host: HostAccess,
+}
+
+/// A connection to a target.
+pub(super) enum Upstream {
+    /// The usual.
+    Tcp(TcpStream),
+    /// To the launcher, which relays to a port of the host's loopback.
+    Unix(UnixStream),
+}
+
+/// Why there is no connection: the reason, a clause for a person, and the RFC 9209 error.
+#[derive(Debug)]
+pub(super) struct NotConnected {
+    pub(super) refusal: Refusal,
+    pub(super) status: u16,
+    /// Error type of RFC 9209, section 2.3.
+    pub(super) proxy_status: &'static str,
+}
+
+struct Failure {
+    reason: Reason,
+    status: u16,
+    proxy_status: &'static str,
+    why: String,
+}
+
+impl Dialler {
+    /// Connects to what the permit is for, and enters the connection into the ledger. `abort`
+    /// ends the task that will carry it.
+    pub(super) async fn dial(
+        &self,
+        gate: &Gate,
+        ledger: &Ledger,
+        permit: Permit,
+        abort: AbortHandle,
+    ) -> Result<(Upstream, Passage), NotConnected> {
+        let connected = match permit.host_port() {
+            Some(port) => self.host_service(port).await,
+            None => self.connect(&permit).await.map(Upstream::Tcp),
+        };
+        match connected {
+            Ok(upstream) => Ok((upstream, ledger.opened(permit, abort).await)),
+            Err(failure) => {
+                let Failure {
+                    reason,
+                    status,
+                    proxy_status,
+                    why,
+                } = failure;
+                let (target, door) = (permit.target(), permit.door());
+                let refusal = gate.failed(target, door, permit.rule(), reason, why).await;
+                Err(NotConnected {
+                    refusal,
+                    status,
+                    proxy_status,
+                })
+            }
+        }
+    }
+
+    async fn connect(&self, permit: &Permit) -> Result<TcpStream, Failure> {
+        let target = permit.target();
+        let addresses = match &target.host {
+            Host::Ip(ip) => vec![*ip],
+            Host::Name(name) => self
+                .resolver
+                .load_full()
+                .addresses(name)
+                .await
+                .map_err(unresolved)?,
+        };
+        let mut screened = None;
+        let addresses: Vec<SocketAddr> = addresses
+            .into_iter()
+            .filter(|ip| match permit.screen().check(*ip) {
+                Ok(()) => true,
+                Err(closed) => {
+                    screened.get_or_insert(closed);
+                    false
+                }
+            })
+            .map(|ip| SocketAddr::new(ip, target.port))
+            .take(ADDRESSES_MAX)
+            .collect();
+        match (addresses.as_slice(), screened) {
+            ([], Some(closed)) => Err(Failure {
+                reason: Reason::ScreenedAddress,
+                status: 403,
+                proxy_status: "http_request_denied",
+                why: format!("it is never dialled: {closed}"),
+            }),
+            ([only], _) => match timeout(CONNECT, open(*only)).await {
+                Ok(connected) => connected.map_err(not_connected),
+                Err(_) => Err(timed_out()),
+            },
+            (several, _) => match timeout(CONNECT_ALL, race(interleaved(several))).await {
+                Ok(connected) => connected.map_err(not_connected),
+                Err(_) => Err(timed_out()),
+            },
+        }
+    }
+
+    async fn host_service(&self, port: u16) -> Result<Upstream, Failure> {
+        let connected = match &self.host {
+            HostAccess::Loopback => open(SocketAddr::from(([127, 0, 0, 1], port)))
+                .await
+                .map(Upstream::Tcp),
+            HostAccess::Sockets(directory) => UnixStream::connect(host_socket(directory, port))
+                .await
+                .map(Upstream::Unix),
+        };
+        connected.map_err(not_connected)
+    }
+}
+
+fn host_socket(directory: &std::path::Path, port: u16) -> PathBuf {
+    directory.join(format!("host-{port}.sock"))
+}
+
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Tries one address after another, each with a head start, and keeps the first that answers
+/// (RFC 8305). Dropping the rest closes them.
+async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut waiting = addresses.into_iter();
+    let mut trying = FuturesUnordered::new();
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    loop {
+        match waiting.next() {
+            Some(address) => trying.push(timeout(CONNECT, open(address))),
+            None if trying.is_empty() => return Err(last),
+            None => {}
+        }
+        let more = waiting.len() > 0;
+        tokio::select! {
+            Some(tried) = trying.next() => match tried {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
+            },
+            () = sleep(STAGGER), if more => {}
+        }
+    }
+}
+
+/// The families in turn, the first one first (RFC 8305, section 4).
+fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut one, mut other): (Vec<_>, Vec<_>) = addresses
+        .iter()
+        .rev()
+        .copied()
+        .partition(|address| address.is_ipv6() == first_is_v6);
+    let mut order = Vec::with_capacity(addresses.len());
+    while !one.is_empty() || !other.is_empty() {
+        order.extend(one.pop());
+        order.extend(other.pop());
+    }
+    order
+}
+
+fn unresolved(error: Unresolved) -> Failure {
+    let (status, proxy_status, why) = match error {
+        Unresolved::NoAddress => (502, "dns_error", "the name has no address".to_owned()),
+        Unresolved::TimedOut => (
+            504,
+            "dns_timeout",
+            "no resolver answered in time".to_owned(),
+        ),
+        Unresolved::Failed(why) => (
+            502,
+            "dns_error",
+            format!("the name cannot be resolved: {why}"),
+        ),
+    };
+    Failure {
+        reason: Reason::ResolveFailed,
+        status,
+        proxy_status,
+        why,
+    }
+}
+
+fn timed_out() -> Failure {
+    Failure {
+        reason: Reason::ConnectFailed,
+        status: 504,
+        proxy_status: "connection_timeout",
+        why: "it did not answer in time".to_owned(),
+    }
+}
+
+fn not_connected(error: io::Error) -> Failure {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut};
+    let (proxy_status, why) = match error.kind() {
+        TimedOut => return timed_out(),
+        ConnectionRefused => ("connection_refused", "it refuses connections".to_owned()),
+        HostUnreachable | NetworkUnreachable => (
+            "destination_ip_unroutable",
+            "there is no route to it".to_owned(),
+        ),
+        _ => (
+            "destination_unavailable",
+            format!("it cannot be reached: {error}"),
+        ),
+    };
+    Failure {
+        reason: Reason::ConnectFailed,
+        status: 502,
+        proxy_status,
+        why,
+    }
+}
+
+impl AsyncRead for Upstream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Upstream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What the sandbox is told when a request does not go on: a status whose reason phrase says
+//! it, since that is the part that Go, apt, wget, npm and Python show, and a text with the
+//! command that would let it through.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Response;
+use hyper::ext::ReasonPhrase;
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::policy::Reason;
+
+use super::NotConnected;
+
+/// How long a client that was refused may go on sending before it is cut off.
+const LINGER: Duration = Duration::from_secs(2);
+/// And how much.
+const LINGER_MAX: usize = 256 * 1024;
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// The reason phrase: one line that names the destination and what is the matter.
+fn phrase(turned: &NotConnected) -> String {
+    let (what, why) = (&turned.refusal.what, &turned.refusal.why);
+    match turned.refusal.reason {
+        Reason::Unlisted => format!("vibepit: {what} is not allowed"),
+        Reason::DeniedByRule | Reason::DeniedByPerson => format!("vibepit: {what} is denied"),
+        Reason::Malformed => format!("vibepit: malformed request: {why}"),
+        _ => format!("vibepit: {what}: {why}"),
+    }
+}
+
+/// The text: the destination, why, and the command that would allow it.
+fn text(turned: &NotConnected) -> String {
+    let refusal = &turned.refusal;
+    let mut text = format!("{}\n", phrase(turned));
+    text.push_str(&format!("reason: {}: {}\n", refusal.reason, refusal.why));
+    if !refusal.remedy.is_empty() {
+        text.push_str(&format!(
+            "to let it through, outside the sandbox: {}\n",
+            refusal.remedy
+        ));
+    }
+    text
+}
+
+/// A reason phrase may hold visible ASCII, spaces and tabs (RFC 9112, section 4).
+fn fit(phrase: &str) -> String {
+    phrase
+        .chars()
+        .map(|c| {
+            if c == ' ' || c.is_ascii_graphic() {
+                c
+            } else {
+                '?'
+            }
+        })
+        .take(400)
+        .collect()
+}
+
+/// The answer within a kept-alive connection.
+pub(super) fn response(turned: &NotConnected) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text(turned).into()));
+    *response.status_mut() =
+        hyper::StatusCode::from_u16(turned.status).unwrap_or(hyper::StatusCode::BAD_GATEWAY);
+    if let Ok(phrase) = ReasonPhrase::try_from(fit(&phrase(turned)).into_bytes()) {
+        response.extensions_mut().insert(phrase);
+    }
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, TEXT);
+    if let Ok(status) = HeaderValue::from_str(&proxy_status(turned)) {
+        headers.insert(PROXY_STATUS, status);
+    }
+    if turned.refusal.reason == Reason::QueueFull {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The answer to a CONNECT, or to what is no request; the connection ends with it.
+pub(super) async fn send(mut stream: TcpStream, turned: &NotConnected) -> std::io::Result<()> {
+    let text = text(turned);
+    let answer = format!(
+        "HTTP/1.1 {} {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
+         Proxy-Status: {}\r\nConnection: close\r\n\r\n{text}",
+        turned.status,
+        fit(&phrase(turned)),
+        text.len(),
+        proxy_status(turned),
+    );
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await?;
+    linger(stream).await;
+    Ok(())
+}
+
+/// Reads on for a moment: a socket that is closed with bytes unread sends a reset, which can
+/// overtake the answer (RFC 9112, section 9.6).
+pub(super) async fn linger(mut stream: TcpStream) {
+    let mut scrap = [0; 1024];
+    let mut left = LINGER_MAX;
+    let _ = timeout(LINGER, async {
+        while let Ok(read @ 1..) = stream.read(&mut scrap).await {
+            left = left.saturating_sub(read);
+            if left == 0 {
+                break;
+            }
+        }
+    })
+    .await;
+}
+
+fn proxy_status(turned: &NotConnected) -> String {
+    format!("vibepit; error={}", turned.proxy_status)
+}

@@ -1,0 +1,500 @@
+//! The head of a request, read strictly: what can be taken in two ways is refused.
+//!
+//! Every request of the HTTP door passes here before anything else looks at it, the later ones
+//! of a kept-alive connection too. RFC 9112 lets a recipient be lenient in places (bare LF,
+//! Content-Length beside Transfer-Encoding); leniency is where two parsers disagree.
+
+use crate::policy::Target;
+
+/// Of a whole head, request line and fields (design 3 gives the control plane the same).
+const HEAD_MAX: usize = 64 * 1024;
+/// Of a request line; longer than any URL that works elsewhere.
+const LINE_MAX: usize = 16 * 1024;
+/// Fields of one head.
+const FIELDS_MAX: usize = 128;
+
+/// A head that can be judged.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Head {
+    /// CONNECT: a tunnel to the target. `length` bytes of head.
+    Connect { target: Target, length: usize },
+    /// Any other method, in absolute form: `length` bytes of head, and then the content.
+    Forward { length: usize, content: Content },
+}
+
+/// How a request's content is delimited (RFC 9112, section 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    /// By its length; 0 for none.
+    Length(u64),
+    /// By the chunked coding.
+    Chunked,
+}
+
+/// Whether the head is all there.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Parsed {
+    Complete(Head),
+    Partial,
+}
+
+/// A head that cannot be judged.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Bad {
+    /// The status to answer.
+    pub(super) status: u16,
+    /// One clause for a person.
+    pub(super) why: String,
+    /// What is shown of it in the log: the target as it was sent.
+    pub(super) sent: Vec<u8>,
+    /// Whether it is, or may be meant as, a CONNECT.
+    pub(super) connect: bool,
+}
+
+impl Bad {
+    fn new(status: u16, why: impl Into<String>, head: &[u8]) -> Self {
+        let line = head
+            .split(|byte| matches!(byte, b'\r' | b'\n'))
+            .next()
+            .unwrap_or_default();
+        let target = line
+            .split(|byte| *byte == b' ')
+            .nth(1)
+            .filter(|target| !target.is_empty());
+        Self {
+            status,
+            why: why.into(),
+            sent: target.unwrap_or(line).iter().copied().take(256).collect(),
+            connect: line.starts_with(b"CONNECT"),
+        }
+    }
+
+    /// The connection ended within the head.
+    pub(super) fn cut_short(head: &[u8]) -> Self {
+        Self::new(400, "the connection ended within the request's head", head)
+    }
+
+    /// The head did not arrive in time.
+    pub(super) fn too_slow(head: &[u8]) -> Self {
+        Self::new(408, "the request's head took too long", head)
+    }
+}
+
+/// Reads the head at the start of a buffer.
+pub(super) fn parse(buffer: &[u8]) -> Result<Parsed, Bad> {
+    let end = end_of_head(buffer)?;
+    let window = &buffer[..end.unwrap_or(buffer.len())];
+    if end.is_none() {
+        let line = window
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .unwrap_or(window.len());
+        if line > LINE_MAX {
+            return Err(Bad::new(414, "the request line is too long", window));
+        }
+        return if window.len() < HEAD_MAX {
+            Ok(Parsed::Partial)
+        } else {
+            Err(Bad::new(
+                431,
+                "the request's head is larger than 64 KiB",
+                window,
+            ))
+        };
+    }
+    let mut fields = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(window, &mut fields) {
+        Ok(httparse::Status::Complete(length)) if length == window.len() => {}
+        Err(httparse::Error::TooManyHeaders) => {
+            return Err(Bad::new(
+                431,
+                format!("more than {FIELDS_MAX} header fields"),
+                window,
+            ));
+        }
+        Err(error) => return Err(Bad::new(400, describe(error), window)),
+        Ok(_) => return Err(Bad::new(400, "it is not an HTTP/1.1 request", window)),
+    }
+    let bad = |why: &str| Bad::new(400, why, window);
+    let (Some(method), Some(path), Some(minor)) = (request.method, request.path, request.version)
+    else {
+        return Err(bad("it is not an HTTP/1.1 request"));
+    };
+    if path.len() > LINE_MAX {
+        return Err(Bad::new(414, "the request line is too long", window));
+    }
+    let content = framing(request.headers, minor).map_err(bad)?;
+    if method == "CONNECT" {
+        if content != Content::Length(0) {
+            return Err(bad("a CONNECT request has no content"));
+        }
+        let target = Target::from_authority(path.as_bytes())
+            .map_err(|error| Bad::new(400, error.to_string(), window))?;
+        return Ok(Parsed::Complete(Head::Connect {
+            target,
+            length: window.len(),
+        }));
+    }
+    let hosts = request
+        .headers
+        .iter()
+        .filter(|f| f.name.eq_ignore_ascii_case("host"))
+        .count();
+    if hosts == 0 && minor == 1 {
+        return Err(bad("an HTTP/1.1 request names its host in a Host field"));
+    }
+    if method == "TRACE" {
+        // RFC 9110, section 9.3.8: it would show the sandbox what the proxy adds.
+        return Err(Bad::new(405, "TRACE is not served", window));
+    }
+    forward_target(path.as_bytes()).map_err(|error| Bad::new(400, error.to_string(), window))?;
+    Ok(Parsed::Complete(Head::Forward {
+        length: window.len(),
+        content,
+    }))
+}
+
+/// The target of an absolute-form request (RFC 9112, section 3.2.2): `http` only, since what is
+/// to be encrypted end to end asks for a tunnel.
+pub(super) fn forward_target(path: &[u8]) -> Result<Target, String> {
+    let scheme_end = path.windows(3).position(|window| window == b"://");
+    let (Some(scheme_end), false) = (scheme_end, path.starts_with(b"/")) else {
+        return Err("this is a proxy: it takes CONNECT host:port, or http://host/path".to_owned());
+    };
+    let (scheme, rest) = (&path[..scheme_end], &path[scheme_end + 3..]);
+    if scheme.eq_ignore_ascii_case(b"https") {
+        return Err("https:// is asked for with CONNECT host:443".to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case(b"http") {
+        return Err("only http:// is forwarded".to_owned());
+    }
+    if rest.contains(&b'#') {
+        return Err("a request's target has no fragment".to_owned());
+    }
+    let end = rest
+        .iter()
+        .position(|byte| matches!(byte, b'/' | b'?'))
+        .unwrap_or(rest.len());
+    Target::from_authority_or(&rest[..end], 80).map_err(|error| error.to_string())
+}
+
+/// Where the head ends, if it does within the buffer: behind the first empty line. A line feed
+/// without a carriage return, or the reverse, ends no line.
+fn end_of_head(buffer: &[u8]) -> Result<Option<usize>, Bad> {
+    let mut line_start = 0;
+    let mut seen_line = false;
+    let mut rest = buffer;
+    let mut at = 0;
+    while let Some(found) = rest
+        .iter()
+        .position(|byte| matches!(byte, b'\r' | b'\n' | 0))
+    {
+        let (position, byte) = (at + found, rest[found]);
+        let next = buffer.get(position + 1);
+        match (byte, next) {
+            (b'\r', Some(b'\n')) => {}
+            (b'\r', None) => return Ok(None),
+            _ => {
+                return Err(Bad::new(
+                    400,
+                    "a line ends with CR LF and holds no control bytes",
+                    buffer,
+                ));
+            }
+        }
+        let end = position + 2;
+        if position == line_start && seen_line {
+            return Ok(Some(end).filter(|end| *end <= HEAD_MAX));
+        }
+        // RFC 9112, section 2.2: empty lines before the request line are skipped.
+        seen_line |= position != line_start;
+        line_start = end;
+        at = end;
+        rest = &buffer[end..];
+    }
+    Ok(None)
+}
+
+fn framing(fields: &[httparse::Header<'_>], minor: u8) -> Result<Content, &'static str> {
+    let mut length = None;
+    let mut chunked = false;
+    let mut hosts = 0;
+    for field in fields {
+        if field.name.eq_ignore_ascii_case("content-length") {
+            if length.is_some() {
+                return Err("there is more than one Content-Length");
+            }
+            length = Some(decimal(field.value).ok_or("Content-Length is not a number")?);
+        } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
+            if chunked || !field.value.eq_ignore_ascii_case(b"chunked") {
+                return Err("the only Transfer-Encoding taken is chunked, once");
+            }
+            chunked = true;
+        } else if field.name.eq_ignore_ascii_case("host") {
+            hosts += 1;
+        }
+    }
+    if hosts > 1 {
+        return Err("there is more than one Host");
+    }
+    match (length, chunked) {
+        (Some(_), true) => Err("Content-Length and Transfer-Encoding contradict each other"),
+        (_, true) if minor == 0 => Err("HTTP/1.0 has no Transfer-Encoding"),
+        (_, true) => Ok(Content::Chunked),
+        (length, false) => Ok(Content::Length(length.unwrap_or(0))),
+    }
+}
+
+fn decimal(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+fn describe(error: httparse::Error) -> &'static str {
+    match error {
+        httparse::Error::HeaderName => "a header field's name holds what it must not",
+        httparse::Error::HeaderValue => "a header field's value holds what it must not",
+        httparse::Error::Version => "only HTTP/1.0 and HTTP/1.1 are spoken here",
+        _ => "the request line is not METHOD target HTTP/1.1",
+    }
+}
+
+/// Follows chunked content to its end, so that the next head is found where it is (RFC 9112,
+/// section 7.1). Chunk extensions are followed and passed on; hyper drops them.
+#[derive(Debug, Default)]
+pub(super) struct ChunkTracker {
+    state: Chunk,
+    /// Digits of a size, or bytes of a line, that were seen.
+    seen: usize,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Chunk {
+    #[default]
+    SizeStart,
+    Size(u64),
+    Extension(u64),
+    SizeEnd(u64),
+    Data(u64),
+    DataCr,
+    DataLf,
+    TrailerStart,
+    Trailer,
+    TrailerLf,
+    EndLf,
+    End,
+}
+
+impl ChunkTracker {
+    /// How many of these bytes belong to the content, and whether it ends with them.
+    pub(super) fn follow(&mut self, bytes: &[u8]) -> Result<(usize, bool), &'static str> {
+        /// Of one chunk's line, and of all trailers.
+        const LINES_MAX: usize = 16 * 1024;
+        let mut at = 0;
+        while at < bytes.len() && self.state != Chunk::End {
+            if let Chunk::Data(left) = self.state {
+                let taken = usize::try_from(left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len() - at);
+                at += taken;
+                self.state = match left - taken as u64 {
+                    0 => Chunk::DataCr,
+                    left => Chunk::Data(left),
+                };
+                continue;
+            }
+            self.seen += 1;
+            if self.seen > LINES_MAX {
+                return Err("a chunk's line, or the trailers, are too long");
+            }
+            self.state = self.state.next(bytes[at])?;
+            if matches!(self.state, Chunk::Data(_)) {
+                self.seen = 0;
+            }
+            at += 1;
+        }
+        Ok((at, self.state == Chunk::End))
+    }
+}
+
+impl Chunk {
+    fn next(self, byte: u8) -> Result<Self, &'static str> {
+        let digit = char::from(byte).to_digit(16).map(u64::from);
+        Ok(match (self, byte) {
+            (Self::SizeStart, _) => Self::Size(digit.ok_or("a chunk begins with its size")?),
+            (Self::Size(size), b'\r') | (Self::Extension(size), b'\r') => Self::SizeEnd(size),
+            (Self::Size(size), b';') => Self::Extension(size),
+            (Self::Size(size), _) => {
+                let digit = digit.ok_or("a chunk's size is a hexadecimal number")?;
+                let larger = size.checked_mul(16).ok_or("a chunk's size is too large")?;
+                Self::Size(larger + digit)
+            }
+            (Self::Extension(_), b'\n' | 0) => return Err("a chunk's line ends with CR LF"),
+            (Self::Extension(size), _) => Self::Extension(size),
+            (Self::SizeEnd(0), b'\n') => Self::TrailerStart,
+            (Self::SizeEnd(size), b'\n') => Self::Data(size),
+            (Self::DataCr, b'\r') => Self::DataLf,
+            (Self::DataLf, b'\n') => Self::SizeStart,
+            (Self::TrailerStart, b'\r') => Self::EndLf,
+            (Self::Trailer, b'\r') => Self::TrailerLf,
+            (Self::TrailerStart | Self::Trailer, b'\n' | 0) => {
+                return Err("a trailer's line ends with CR LF");
+            }
+            (Self::TrailerStart | Self::Trailer, _) => Self::Trailer,
+            (Self::TrailerLf, b'\n') => Self::TrailerStart,
+            (Self::EndLf, b'\n') => Self::End,
+            (Self::Data(_) | Self::End, _) => return Err("the content has ended"),
+            _ => return Err("a chunk's line ends with CR LF"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(head: &str) -> u16 {
+        match parse(head.as_bytes()) {
+            Err(bad) => bad.status,
+            Ok(parsed) => panic!("{head:?} is taken: {parsed:?}"),
+        }
+    }
+
+    fn content(head: &str) -> Content {
+        match parse(head.as_bytes()) {
+            Ok(Parsed::Complete(Head::Forward { content, length })) if length == head.len() => {
+                content
+            }
+            other => panic!("{head:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_connect_names_its_target_and_has_no_content() {
+        let head = "CONNECT a.test:443 HTTP/1.1\r\nHost: b.test\r\n\r\n";
+        let Ok(Parsed::Complete(Head::Connect { target, length })) = parse(head.as_bytes()) else {
+            panic!("not taken");
+        };
+        assert_eq!(
+            (target.to_string().as_str(), length),
+            ("a.test:443", head.len())
+        );
+        assert_eq!(
+            status("CONNECT a.test:443 HTTP/1.1\r\nContent-Length: 5\r\n\r\n"),
+            400
+        );
+        assert_eq!(
+            status("CONNECT a.test HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+            400
+        );
+    }
+
+    #[test]
+    fn every_prefix_of_a_head_is_partial() {
+        let head = "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\n";
+        for end in 0..head.len() {
+            assert_eq!(parse(&head.as_bytes()[..end]), Ok(Parsed::Partial), "{end}");
+        }
+        assert_eq!(content(head), Content::Length(5));
+    }
+
+    #[test]
+    fn contradicting_lengths_are_refused_whatever_their_order() {
+        for fields in [
+            "Content-Length: 6\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: chunked\r\nContent-Length: 6",
+            "Content-Length: 6\r\nContent-Length: 6",
+            "Content-Length: +5",
+            "Content-Length: 5, 5",
+            "Transfer-Encoding: xchunked",
+            "Transfer-Encoding: chunked, identity",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: x",
+            "Host: b.test",
+        ] {
+            let head = format!("POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n\r\n");
+            assert_eq!(status(&head), 400, "{fields}");
+        }
+        assert_eq!(
+            status("POST http://a.test/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            400
+        );
+    }
+
+    #[test]
+    fn a_bare_line_feed_or_an_old_version_is_refused() {
+        assert_eq!(status("GET http://a.test/ HTTP/1.1\nHost: a.test\n\n"), 400);
+        assert_eq!(status("GET http://a.test/\r\n\r\n"), 400);
+        assert_eq!(status("GET http://a.test/ HTTP/1.10\r\n\r\n"), 400);
+        assert_eq!(status("PRI * HTTP/2.0\r\n\r\n"), 400);
+    }
+
+    #[test]
+    fn only_http_in_absolute_form_is_forwarded() {
+        for path in [
+            "/",
+            "*",
+            "http:/a.test/",
+            "http:///a.test",
+            "https://a.test/",
+            "ftp://a.test/",
+            "http://a@b.test/",
+            "http://a.test/#x",
+        ] {
+            let head = format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n");
+            assert_eq!(status(&head), 400, "{path}");
+        }
+        let target = forward_target(b"HTTP://A.test:8080?q").expect("target");
+        assert_eq!(target.to_string(), "a.test:8080");
+    }
+
+    #[test]
+    fn a_head_that_is_too_large_is_refused_before_it_is_whole() {
+        let long = format!("GET http://a.test/{} HTTP/1.1\r\n", "a".repeat(LINE_MAX));
+        assert_eq!(status(&long), 414);
+        let mut many = "GET http://a.test/ HTTP/1.1\r\n".to_owned();
+        many.push_str(&"X: y\r\n".repeat(HEAD_MAX / 6));
+        assert_eq!(status(&many), 431);
+        let fields = "X: y\r\n".repeat(FIELDS_MAX + 1);
+        assert_eq!(
+            status(&format!("GET http://a.test/ HTTP/1.1\r\n{fields}\r\n")),
+            431
+        );
+    }
+
+    #[test]
+    fn chunked_content_is_followed_to_its_end_however_it_is_cut() {
+        let content = b"5;ext=1\r\nhello\r\n0\r\nTrailer: x\r\n\r\n";
+        let all = [&content[..], b"GET next"].concat();
+        for cut in 0..all.len() {
+            let mut tracker = ChunkTracker::default();
+            let (first, ended) = tracker.follow(&all[..cut]).expect("first part");
+            let total = if ended {
+                first
+            } else {
+                cut + tracker.follow(&all[cut..]).expect("rest").0
+            };
+            assert_eq!(total, content.len(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_size_that_overflows_or_is_no_number_is_refused() {
+        for bytes in [
+            &b"FFFFFFFFFFFFFFFF0\r\n"[..],
+            b"-1\r\n",
+            b"5\nhello",
+            b" 5\r\n",
+            b"\r\n",
+            b"5\r\nhelloX",
+        ] {
+            assert!(
+                ChunkTracker::default().follow(bytes).is_err(),
+                "{}",
+                bytes.escape_ascii()
+            );
+        }
+    }
+}

@@ -1,0 +1,522 @@
+//! Absolute-form requests (RFC 9112, section 3.2.2), each judged alone, on a connection that
+//! may carry many; and the upgrades that come of them.
+//!
+//! A connection to an origin belongs to the client's connection that opened it, and serves its
+//! next request if that is for the same target: nothing is shared between clients, and nothing
+//! has to be locked to find it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::AbortHandle;
+use http_body_util::{Either, Full};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::{self as client, SendRequest};
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use hyper::server::conn::http1 as server;
+use hyper::service::service_fn;
+use hyper::upgrade::Upgraded;
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use crate::policy::{Door, Reason, Target};
+use crate::proxy::dial::NotConnected;
+use crate::proxy::gate::Refusal;
+use crate::proxy::ledger::Passage;
+use crate::proxy::relay::relay;
+
+use super::head::Bad;
+use super::inlet::{Ending, Inlet};
+use super::{Road, answer, connect, refuse};
+
+/// How long an origin may think before the first byte of its answer: language models think long.
+const ANSWER: Duration = Duration::from_secs(15 * 60);
+/// How long content may stand still.
+const STALLED: Duration = Duration::from_secs(60 * 60);
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Serves a client's connection from its first request on.
+pub(super) async fn serve(
+    stream: TcpStream,
+    buffer: BytesMut,
+    road: &Arc<Road>,
+    abort: AbortHandle,
+) -> io::Result<()> {
+    let client = Arc::new(Client {
+        road: Arc::clone(road),
+        abort: abort.clone(),
+        origin: Mutex::new(None),
+        upgraded: Mutex::new(None),
+    });
+    let service = {
+        let client = Arc::clone(&client);
+        service_fn(move |request| {
+            let client = Arc::clone(&client);
+            async move { Ok::<_, Infallible>(client.exchange(request).await) }
+        })
+    };
+    let connection = server::Builder::new()
+        // The strict reader ends the input before the last answer is out; a client may, too.
+        .half_close(true)
+        .auto_date_header(false)
+        .max_buf_size(128 * 1024)
+        .serve_connection(TokioIo::new(Inlet::new(stream, buffer)), service);
+    let parts = match connection.without_shutdown().await {
+        Ok(parts) => parts,
+        Err(error) => return Err(io::Error::other(error)),
+    };
+    let (stream, mut buffer, ending) = parts.io.into_inner().into_parts();
+    let upgraded = client
+        .upgraded
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    if let Some((origin, passage)) = upgraded {
+        let mut early = BytesMut::from(&parts.read_buf[..]);
+        early.unsplit(std::mem::take(&mut buffer));
+        return tunnel(stream, early, origin, &passage).await;
+    }
+    match ending {
+        Some(Ending::Connect(target)) => connect::serve(stream, target, buffer, road, abort).await,
+        Some(Ending::Bad(bad)) => refuse(stream, bad, road).await,
+        Some(Ending::Done) | None => {
+            answer::linger(half_closed(stream).await?).await;
+            Ok(())
+        }
+    }
+}
+
+async fn half_closed(mut stream: TcpStream) -> io::Result<TcpStream> {
+    tokio::io::AsyncWriteExt::shutdown(&mut stream).await?;
+    Ok(stream)
+}
+
+async fn tunnel(
+    client: TcpStream,
+    early: BytesMut,
+    origin: Upgraded,
+    passage: &Passage,
+) -> io::Result<()> {
+    let mut origin = TokioIo::new(origin);
+    if !early.is_empty() {
+        tokio::io::AsyncWriteExt::write_all(&mut origin, &early).await?;
+        passage.sent(early.len());
+    }
+    relay(client, origin, passage).await
+}
+
+/// One client's connection.
+struct Client {
+    road: Arc<Road>,
+    abort: AbortHandle,
+    /// The connection to the last target; requests come one after the other.
+    origin: Mutex<Option<Origin>>,
+    /// Set when the answer was 101: both sides of the tunnel to be.
+    upgraded: Mutex<Option<(Upgraded, Passage)>>,
+}
+
+struct Origin {
+    target: Target,
+    sender: SendRequest<Counted>,
+}
+
+type Answer = Response<Either<Counted, Full<Bytes>>>;
+
+impl Client {
+    /// One request and its answer.
+    async fn exchange(&self, request: Request<Incoming>) -> Answer {
+        let authority = request
+            .uri()
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        let target = match Target::from_authority_or(authority.as_bytes(), 80) {
+            Ok(target) => target,
+            // The strict reader took it, so this does not happen; and if it does, it is refused.
+            Err(error) => return self.malformed(error.to_string(), request.uri()).await,
+        };
+        if let Some(answer) = max_forwards_spent(&request) {
+            return answer;
+        }
+        let has_content = !request.body().is_end_stream();
+        match self.forward(target, request).await {
+            Ok(answer) => answer,
+            Err(turned) => {
+                let mut answer = answer::response(&turned);
+                if !has_content {
+                    answer.headers_mut().remove(CONNECTION);
+                }
+                answer.map(Either::Right)
+            }
+        }
+    }
+
+    async fn malformed(&self, why: String, uri: &Uri) -> Answer {
+        let sent = uri.to_string().into_bytes();
+        let bad = Bad {
+            status: 400,
+            why,
+            sent,
+            connect: false,
+        };
+        answer::response(&self.road.malformed(&bad, Door::Http).await).map(Either::Right)
+    }
+
+    async fn forward(
+        &self,
+        target: Target,
+        request: Request<Incoming>,
+    ) -> Result<Answer, NotConnected> {
+        let permit = self.road.admit(target.clone(), Door::Http).await?;
+        let rule = permit.rule();
+        let kept = self.kept(&target).await;
+        let (mut sender, passage) = match kept {
+            Some(sender) => (
+                sender,
+                self.road.ledger.opened(permit, self.abort.clone()).await,
+            ),
+            None => {
+                let (upstream, passage) = self.road.dial(permit, self.abort.clone()).await?;
+                (self.handshake(&target, &rule, upstream).await?, passage)
+            }
+        };
+        let passage = Arc::new(passage);
+        let (request, asked_upgrade) = for_origin(request, &target, &passage);
+        let answer = match timeout(ANSWER, sender.send_request(request)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                let why = format!("it ended the connection without an answer: {error}");
+                return Err(self
+                    .broken(&target, rule, 502, "connection_terminated", why)
+                    .await);
+            }
+            Err(_) => {
+                let why = "it did not answer in time".to_owned();
+                return Err(self
+                    .broken(&target, rule, 504, "http_response_timeout", why)
+                    .await);
+            }
+        };
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if !asked_upgrade {
+                let why = "it switched protocols without being asked to".to_owned();
+                return Err(self
+                    .broken(&target, rule, 502, "http_protocol_error", why)
+                    .await);
+            }
+            return Ok(self.switch(answer, &target, rule, passage).await?);
+        }
+        *self.origin.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Origin { target, sender });
+        Ok(for_client(answer, passage).map(Either::Left))
+    }
+
+    /// The connection to this target, if there is one and it can take a request.
+    async fn kept(&self, target: &Target) -> Option<SendRequest<Counted>> {
+        let kept = self
+            .origin
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let mut origin = kept.filter(|origin| origin.target == *target)?;
+        origin.sender.ready().await.ok()?;
+        Some(origin.sender)
+    }
+
+    async fn handshake(
+        &self,
+        target: &Target,
+        rule: &str,
+        upstream: crate::proxy::dial::Upstream,
+    ) -> Result<SendRequest<Counted>, NotConnected> {
+        match client::Builder::new()
+            .handshake(TokioIo::new(upstream))
+            .await
+        {
+            Ok((sender, connection)) => {
+                tokio::spawn(connection.with_upgrades());
+                Ok(sender)
+            }
+            Err(error) => {
+                let why = error.to_string();
+                Err(self
+                    .broken(target, rule.to_owned(), 502, "connection_terminated", why)
+                    .await)
+            }
+        }
+    }
+
+    async fn switch(
+        &self,
+        mut answer: Response<Incoming>,
+        target: &Target,
+        rule: String,
+        passage: Arc<Passage>,
+    ) -> Result<Answer, NotConnected> {
+        let protocol = answer.headers().get(UPGRADE).cloned();
+        let origin = match hyper::upgrade::on(&mut answer).await {
+            Ok(origin) => origin,
+            Err(error) => {
+                let why = error.to_string();
+                return Err(self
+                    .broken(target, rule, 502, "http_upgrade_failed", why)
+                    .await);
+            }
+        };
+        // The request's content, which shares the passage, has ended: upgrades carry none.
+        let Some(passage) = Arc::into_inner(passage) else {
+            let why = "an upgrade with content is not forwarded".to_owned();
+            return Err(self
+                .broken(target, rule, 502, "http_upgrade_failed", why)
+                .await);
+        };
+        *self.upgraded.lock().unwrap_or_else(PoisonError::into_inner) = Some((origin, passage));
+        let mut switched = Response::new(Either::Right(Full::default()));
+        *switched.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *switched.headers_mut() = std::mem::take(answer.headers_mut());
+        let headers = switched.headers_mut();
+        strip_hop_by_hop(headers);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        if let Some(protocol) = protocol {
+            headers.insert(UPGRADE, protocol);
+        }
+        Ok(switched)
+    }
+
+    async fn broken(
+        &self,
+        target: &Target,
+        rule: String,
+        status: u16,
+        proxy_status: &'static str,
+        why: String,
+    ) -> NotConnected {
+        let gate = &self.road.gate;
+        let refusal: Refusal = gate
+            .failed(target, Door::Http, rule, Reason::ConnectFailed, why)
+            .await;
+        NotConnected {
+            refusal,
+            status,
+            proxy_status,
+        }
+    }
+}
+
+/// The request as the origin gets it (RFC 9112, section 3.2.1; RFC 9110, section 7.6).
+fn for_origin(
+    request: Request<Incoming>,
+    target: &Target,
+    passage: &Arc<Passage>,
+) -> (Request<Counted>, bool) {
+    let (mut parts, body) = request.into_parts();
+    let upgrade = wanted_upgrade(&parts.headers);
+    let trailers = tokens(&parts.headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
+    strip_hop_by_hop(&mut parts.headers);
+    // hyper answers 100-continue itself, once the decision has been made and content is wanted.
+    parts.headers.remove(EXPECT);
+    parts.headers.remove(HTTP2_SETTINGS);
+    // The name or address as it was judged: hosts are made of what a field may hold.
+    if let Ok(host) = HeaderValue::from_str(&host_field(target)) {
+        parts.headers.insert(HOST, host);
+    }
+    parts.headers.append(VIA, via(parts.version));
+    let asked = upgrade.is_some();
+    if let Some(protocol) = upgrade {
+        parts.headers.insert(UPGRADE, protocol);
+        parts
+            .headers
+            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    } else if trailers {
+        parts
+            .headers
+            .insert(TE, HeaderValue::from_static("trailers"));
+        parts
+            .headers
+            .insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    if let Some(left) = hops_left(&parts.headers) {
+        parts
+            .headers
+            .insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
+    }
+    parts.uri = match parts.uri.into_parts().path_and_query {
+        // RFC 9112, section 3.2.4: OPTIONS without a path asks about the origin as a whole.
+        Some(path) if parts.method == Method::OPTIONS && path.as_str() == "/" => path.into(),
+        Some(path) => path.into(),
+        None => Uri::from_static("/"),
+    };
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    (
+        Request::from_parts(parts, Counted::new(body, Arc::clone(passage), Way::Up)),
+        asked,
+    )
+}
+
+/// The answer as the client gets it.
+fn for_client(answer: Response<Incoming>, passage: Arc<Passage>) -> Response<Counted> {
+    let (mut parts, body) = answer.into_parts();
+    strip_hop_by_hop(&mut parts.headers);
+    parts.headers.append(VIA, via(parts.version));
+    parts.version = Version::HTTP_11;
+    Response::from_parts(parts, Counted::new(body, passage, Way::Down))
+}
+
+fn via(received: Version) -> HeaderValue {
+    HeaderValue::from_static(if received == Version::HTTP_10 {
+        "1.0 vibepit"
+    } else {
+        "1.1 vibepit"
+    })
+}
+
+fn host_field(target: &Target) -> String {
+    let shown = target.to_string();
+    match shown.strip_suffix(":80") {
+        Some(host) => host.to_owned(),
+        None => shown,
+    }
+}
+
+/// Fields that are for this hop alone (RFC 9110, section 7.6.1), and those the message names.
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
+        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+        // What frames the message is this hop's business, and is not for a peer to remove.
+        .filter(|name| *name != CONTENT_LENGTH && *name != HOST)
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
+}
+
+/// The protocol that is asked for; never HTTP/2 in the clear, within which every request would
+/// be one that nobody judged.
+fn wanted_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    tokens(headers, &CONNECTION).find(|token| token.eq_ignore_ascii_case("upgrade"))?;
+    let protocol = headers.get(UPGRADE)?;
+    let http2 = tokens(headers, &UPGRADE).any(|token| {
+        let name = token.split('/').next().unwrap_or(token);
+        name.eq_ignore_ascii_case("h2c") || name.eq_ignore_ascii_case("http")
+    });
+    (!http2).then(|| protocol.clone())
+}
+
+fn hops_left(headers: &HeaderMap) -> Option<u32> {
+    headers
+        .get(MAX_FORWARDS)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+/// RFC 9110, section 7.6.2: an OPTIONS request whose hops are spent is answered here.
+fn max_forwards_spent(request: &Request<Incoming>) -> Option<Answer> {
+    let spent = request.method() == Method::OPTIONS && hops_left(request.headers()) == Some(0);
+    spent.then(|| Response::new(Either::Right(Full::default())))
+}
+
+#[derive(Clone, Copy)]
+enum Way {
+    Up,
+    Down,
+}
+
+/// Content on its way, counted; the passage it holds closes with it.
+struct Counted {
+    content: Incoming,
+    passage: Arc<Passage>,
+    way: Way,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Counted {
+    fn new(content: Incoming, passage: Arc<Passage>, way: Way) -> Self {
+        Self {
+            content,
+            passage,
+            way,
+            stalled: None,
+        }
+    }
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match Pin::new(&mut self.content).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                match self.way {
+                    Way::Up => self.passage.sent(length),
+                    Way::Down => self.passage.received(length),
+                }
+                if let Some(stalled) = &mut self.stalled {
+                    stalled.as_mut().reset(Instant::now() + STALLED);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(other) => Poll::Ready(other.map(|frame| frame.map_err(Into::into))),
+            Poll::Pending => {
+                let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED)));
+                match stalled.as_mut().poll(cx) {
+                    Poll::Ready(()) => {
+                        Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::TimedOut).into())))
+                    }
+                    Poll::Pending => Poll::Pending,
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.content.size_hint()
+    }
+}

@@ -1,0 +1,269 @@
+//! The client's side of an HTTP connection, as hyper gets to see it: requests whose heads have
+//! been read strictly, one after the other, and nothing else.
+//!
+//! A head that is a CONNECT, or that cannot be judged, is not let through: hyper sees the end of
+//! the input, finishes what it is answering, and whoever drives the connection finds here what
+//! comes next.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::policy::Target;
+
+use super::head::{self, Bad, ChunkTracker, Content, Head, Parsed};
+use super::{HEAD, IDLE};
+
+/// A client's connection behind the strict reader.
+pub(super) struct Inlet {
+    stream: TcpStream,
+    /// Read, and not yet let through.
+    buffer: BytesMut,
+    state: State,
+    /// When the silence, or the head, has lasted for too long.
+    deadline: Pin<Box<Sleep>>,
+    head_begun: bool,
+}
+
+enum State {
+    /// At the start of a head, or within one.
+    Head,
+    /// So many bytes of head may pass, and then the content.
+    Passing(usize, Content),
+    Content(Remaining),
+    Ended(Ending),
+}
+
+enum Remaining {
+    Length(u64),
+    Chunked(ChunkTracker),
+}
+
+/// Why hyper saw the end.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// The client is done, or was silent for too long.
+    Done,
+    /// A CONNECT: the tunnel begins behind it.
+    Connect(Target),
+    /// It cannot be judged.
+    Bad(Bad),
+}
+
+impl Inlet {
+    /// Reads on from what was read already.
+    pub(super) fn new(stream: TcpStream, buffer: BytesMut) -> Self {
+        Self {
+            stream,
+            buffer,
+            state: State::Head,
+            deadline: Box::pin(sleep(IDLE)),
+            head_begun: false,
+        }
+    }
+
+    /// What is left when hyper is done: the connection, what was read of it and not let through,
+    /// and why it ended. `None` while hyper could have gone on: an upgrade.
+    pub(super) fn into_parts(self) -> (TcpStream, BytesMut, Option<Ending>) {
+        let ending = match self.state {
+            State::Ended(ending) => Some(ending),
+            _ => None,
+        };
+        (self.stream, self.buffer, ending)
+    }
+
+    /// Goes on until there is something to let through, or the end is known.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let parsed = if self.buffer.is_empty() {
+                Ok(Parsed::Partial)
+            } else {
+                head::parse(&self.buffer)
+            };
+            match parsed {
+                Ok(Parsed::Complete(Head::Forward { length, content })) => {
+                    self.head_begun = false;
+                    self.deadline.as_mut().reset(Instant::now() + IDLE);
+                    self.state = State::Passing(length, content);
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(Parsed::Complete(Head::Connect { target, length })) => {
+                    self.buffer.advance(length);
+                    self.state = State::Ended(Ending::Connect(target));
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(Parsed::Partial) => {}
+                Err(bad) => return self.end(Ending::Bad(bad)),
+            }
+            if !self.buffer.is_empty() && !self.head_begun {
+                self.head_begun = true;
+                self.deadline.as_mut().reset(Instant::now() + HEAD);
+            }
+            let read = match read_more(&mut self.stream, cx, &mut self.buffer) {
+                Poll::Ready(read) => read?,
+                Poll::Pending => {
+                    ready!(self.deadline.as_mut().poll(cx));
+                    let ending = if self.buffer.is_empty() {
+                        Ending::Done
+                    } else {
+                        Ending::Bad(Bad::too_slow(&self.buffer))
+                    };
+                    return self.end(ending);
+                }
+            };
+            if read == 0 {
+                let ending = if self.buffer.is_empty() {
+                    Ending::Done
+                } else {
+                    Ending::Bad(Bad::cut_short(&self.buffer))
+                };
+                return self.end(ending);
+            }
+        }
+    }
+
+    fn end(&mut self, ending: Ending) -> Poll<io::Result<()>> {
+        self.state = State::Ended(ending);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Reads into the room behind a buffer's bytes.
+fn read_more(
+    stream: &mut TcpStream,
+    cx: &mut Context<'_>,
+    buffer: &mut BytesMut,
+) -> Poll<io::Result<usize>> {
+    let mut read = [0; 4096];
+    let mut window = ReadBuf::new(&mut read);
+    ready!(Pin::new(stream).poll_read(cx, &mut window))?;
+    buffer.extend_from_slice(window.filled());
+    Poll::Ready(Ok(window.filled().len()))
+}
+
+impl AsyncRead for Inlet {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            match &mut this.state {
+                State::Ended(_) => return Poll::Ready(Ok(())),
+                State::Head => ready!(this.poll_head(cx))?,
+                State::Passing(left, content) => {
+                    let length = (*left).min(out.remaining());
+                    out.put_slice(&this.buffer[..length]);
+                    this.buffer.advance(length);
+                    *left -= length;
+                    if *left == 0 {
+                        this.state = match *content {
+                            Content::Length(0) => State::Head,
+                            Content::Length(length) => State::Content(Remaining::Length(length)),
+                            Content::Chunked => {
+                                State::Content(Remaining::Chunked(ChunkTracker::default()))
+                            }
+                        };
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                State::Content(remaining) => {
+                    let start = out.filled().len();
+                    if this.buffer.is_empty() {
+                        ready!(Pin::new(&mut this.stream).poll_read(cx, out))?;
+                        if out.filled().len() == start {
+                            // hyper says what it means that the content is cut short.
+                            this.state = State::Ended(Ending::Done);
+                            return Poll::Ready(Ok(()));
+                        }
+                    } else {
+                        let length = this.buffer.len().min(out.remaining());
+                        out.put_slice(&this.buffer[..length]);
+                        this.buffer.advance(length);
+                    }
+                    let (taken, ended) = match remaining.take(&out.filled()[start..]) {
+                        Ok(taken) => taken,
+                        Err(why) => {
+                            out.set_filled(start);
+                            let bad = Bad {
+                                status: 400,
+                                why: why.to_owned(),
+                                sent: b"(content)".to_vec(),
+                                connect: false,
+                            };
+                            this.state = State::Ended(Ending::Bad(bad));
+                            return Poll::Ready(Ok(()));
+                        }
+                    };
+                    // What lies behind the content is the next head: it has to wait its turn.
+                    let behind = &out.filled()[start + taken..];
+                    if !behind.is_empty() {
+                        let rest = this.buffer.split();
+                        this.buffer.extend_from_slice(behind);
+                        this.buffer.unsplit(rest);
+                        out.set_filled(start + taken);
+                    }
+                    if ended {
+                        this.state = State::Head;
+                    }
+                    if taken > 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Remaining {
+    /// How many of these bytes are content, and whether it ends with them.
+    fn take(&mut self, bytes: &[u8]) -> Result<(usize, bool), &'static str> {
+        match self {
+            Self::Length(left) => {
+                let taken = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
+                *left -= taken as u64;
+                Ok((taken, *left == 0))
+            }
+            Self::Chunked(tracker) => tracker.follow(bytes),
+        }
+    }
+}
+
+impl AsyncWrite for Inlet {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

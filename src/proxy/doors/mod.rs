@@ -1,0 +1,167 @@
+//! The ways in, on the sandbox's side: each reads what it is asked in its own protocol, makes a
+//! target of it, and takes the one road from there.
+//!
+//! A door knows the protocol and nothing of rules; it never resolves, never dials, and never
+//! decides.
+
+mod answer;
+mod connect;
+pub(super) mod dns;
+mod head;
+mod http;
+mod inlet;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use futures_util::stream::{AbortHandle, Abortable};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use crate::policy::{Door, Target};
+
+use self::head::{Bad, Head, Parsed};
+use super::dial::{Dialler, NotConnected, Upstream};
+use super::gate::{Gate, Permit, Refusal};
+use super::ledger::{Ledger, Passage};
+
+/// How long a client may be silent before it says what it wants, and between two requests.
+const IDLE: Duration = Duration::from_secs(120);
+/// How long a request's head may take from its first byte to its last.
+const HEAD: Duration = Duration::from_secs(20);
+/// Connections of one sandbox at a time; the next one waits to be accepted.
+const CONNECTIONS: usize = 32 * 1024;
+/// Pause after an accept that failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The one road: admit, resolve once, screen, dial.
+pub(super) struct Road {
+    pub(super) gate: Arc<Gate>,
+    pub(super) ledger: Ledger,
+    pub(super) dialler: Dialler,
+}
+
+impl Road {
+    /// Admits a target; what is refused comes back as it is to be answered.
+    async fn admit(&self, target: Target, door: Door) -> Result<Permit, NotConnected> {
+        self.gate.admit(target, door).await.map_err(denied)
+    }
+
+    /// From a permit to an open connection.
+    async fn dial(
+        &self,
+        permit: Permit,
+        abort: AbortHandle,
+    ) -> Result<(Upstream, Passage), NotConnected> {
+        self.dialler
+            .dial(&self.gate, &self.ledger, permit, abort)
+            .await
+    }
+
+    /// What cannot be parsed cannot be judged.
+    async fn malformed(&self, bad: &Bad, door: Door) -> NotConnected {
+        let refusal = self.gate.malformed(&bad.sent, door, bad.why.clone()).await;
+        NotConnected {
+            refusal,
+            status: bad.status,
+            proxy_status: "http_request_error",
+        }
+    }
+}
+
+fn denied(refusal: Refusal) -> NotConnected {
+    NotConnected {
+        refusal,
+        status: 403,
+        proxy_status: "http_request_denied",
+    }
+}
+
+/// Serves the HTTP door until its listener fails for good.
+pub(super) async fn serve_http(listener: TcpListener, road: Arc<Road>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (abort, registration) = AbortHandle::new_pair();
+                let road = Arc::clone(&road);
+                let client = async move {
+                    // How a client's connection ends is in the ledger; the client knows itself.
+                    let _ = serve_client(stream, &road, abort).await;
+                    drop(place);
+                };
+                tokio::spawn(Abortable::new(client, registration));
+            }
+            Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// One connection: a CONNECT becomes a tunnel; anything else is served until a CONNECT comes,
+/// or what comes cannot be judged, or the client is done.
+async fn serve_client(
+    mut stream: TcpStream,
+    road: &Arc<Road>,
+    abort: AbortHandle,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = BytesMut::with_capacity(1024);
+    let Some(first) = read_head(&mut stream, &mut buffer).await? else {
+        return Ok(());
+    };
+    match first {
+        Ok(Head::Connect { target, length }) => {
+            buffer.advance(length);
+            connect::serve(stream, target, buffer, road, abort).await
+        }
+        // Boxed, so that a tunnel's task does not carry the room of an HTTP connection.
+        Ok(Head::Forward { .. }) => Box::pin(http::serve(stream, buffer, road, abort)).await,
+        Err(bad) => refuse(stream, bad, road).await,
+    }
+}
+
+async fn refuse(stream: TcpStream, bad: Bad, road: &Road) -> io::Result<()> {
+    let door = if bad.connect {
+        Door::Connect
+    } else {
+        Door::Http
+    };
+    let turned = road.malformed(&bad, door).await;
+    answer::send(stream, &turned).await
+}
+
+/// Reads until the first head is whole, or is known to be none. `None`: the client left, or was
+/// silent for too long, before it said a word.
+async fn read_head(
+    stream: &mut TcpStream,
+    buffer: &mut BytesMut,
+) -> io::Result<Option<Result<Head, Bad>>> {
+    match timeout(IDLE, stream.read_buf(buffer)).await {
+        Ok(Ok(1..)) => {}
+        Ok(Err(error)) => return Err(error),
+        Ok(Ok(0)) | Err(_) => return Ok(None),
+    }
+    let whole = async {
+        loop {
+            match head::parse(buffer) {
+                Ok(Parsed::Complete(head)) => return Ok(Ok(head)),
+                Ok(Parsed::Partial) => {}
+                Err(bad) => return Ok(Err(bad)),
+            }
+            if stream.read_buf(buffer).await? == 0 {
+                return Ok(Err(Bad::cut_short(buffer)));
+            }
+        }
+    };
+    match timeout(HEAD, whole).await {
+        Ok(head) => head.map(Some),
+        Err(_) => Ok(Some(Err(Bad::too_slow(&[])))),
+    }
+}

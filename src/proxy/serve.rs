@@ -1,0 +1,352 @@
+//! Starting a proxy and draining it: opens every door and every control point, or none, and
+//! closes them in the order that loses nothing.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
+
+use crate::api::{Document, Listening, PolicyDocument};
+use crate::transport::{tls, unix};
+
+use super::audit::Audit;
+use super::control::{Control, State};
+use super::dial::Dialler;
+use super::doors::dns::NameServer;
+use super::doors::{Road, serve_http};
+use super::gate::Gate;
+use super::ledger::Ledger;
+use super::resolve::Resolver;
+
+/// Connections that may wait to be accepted; a short queue shows as stalls of a second.
+const BACKLOG: u32 = 4096;
+/// How long connections, and then answers under way, get to end when the session does.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Reads the configuration again, wherever it is, and says what it says now, or why it cannot be
+/// used.
+pub type Reload = Box<
+    dyn Fn() -> Pin<Box<dyn Future<Output = Result<PolicyDocument, String>> + Send>> + Send + Sync,
+>;
+
+/// Why a proxy does not start. The text names what it was about and what is wrong with it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {at}: {error}")]
+    Listen {
+        /// Address or path.
+        at: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The audit file cannot be opened.
+    #[error("cannot open the audit file {path}: {error}")]
+    Audit {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The control port has no key material, or unusable material.
+    #[error("the control port cannot be opened: {0}")]
+    Tls(String),
+    /// The resolver cannot be set up.
+    #[error("the resolver cannot be set up: {0}")]
+    Resolver(String),
+}
+
+/// A proxy whose doors are open.
+pub struct Proxy {
+    state: Arc<State>,
+    tasks: JoinSet<()>,
+    control: Arc<Control>,
+    end: watch::Sender<bool>,
+    sockets: Vec<PathBuf>,
+}
+
+impl Proxy {
+    /// Opens every door and control point that the document names.
+    ///
+    /// # Errors
+    /// When one of them cannot be opened; then none is.
+    pub async fn start(document: Document, reload: Reload) -> Result<Self, StartError> {
+        raise_descriptor_limit();
+        let audit = document
+            .audit
+            .as_deref()
+            .map(|path| {
+                Audit::open(
+                    path,
+                    document.session.id.clone(),
+                    document.session.project_dir.clone(),
+                )
+                .map_err(|error| StartError::Audit {
+                    path: path.to_owned(),
+                    error,
+                })
+            })
+            .transpose()?;
+        let resolver = resolver(&document.policy)?;
+        let http = match document.doors.http {
+            Some(address) => Some(listen_tcp(address)?),
+            None => None,
+        };
+        let dns = match document.doors.dns {
+            Some(address) => Some(listen_dns(address).await?),
+            None => None,
+        };
+        let tcp = match (document.control.tcp, &document.tls) {
+            (Some(address), Some(material)) => {
+                let config = tls::server_config(&material.ca, &material.cert, &material.key)
+                    .map_err(|error| StartError::Tls(error.to_string()))?;
+                Some((listen_tcp(address)?, config))
+            }
+            (Some(_), None) => {
+                return Err(StartError::Tls(
+                    "it needs a certificate; there is no plaintext mode".into(),
+                ));
+            }
+            (None, _) => None,
+        };
+        let sockets: Vec<UnixListener> = document
+            .control
+            .sockets
+            .iter()
+            .map(|path| listen_unix(path))
+            .collect::<Result<_, _>>()?;
+        let listening = Listening {
+            http: http.as_ref().map(local).transpose()?,
+            dns: dns.as_ref().map(|(_, tcp)| local(tcp)).transpose()?,
+            tcp: tcp
+                .as_ref()
+                .map(|(listener, _)| local(listener))
+                .transpose()?,
+        };
+
+        let (ledger, bookkeeper) = Ledger::open(audit);
+        let gate = Arc::new(Gate::new(document.policy, ledger.clone()));
+        tokio::spawn(bookkeeper.keep(Arc::clone(&gate)));
+        ledger.starting();
+        let resolver = Arc::new(ArcSwap::from_pointee(resolver));
+        let reloader = Arc::new(Reloader {
+            source: reload,
+            gate: Arc::clone(&gate),
+            ledger: ledger.clone(),
+            resolver: Arc::clone(&resolver),
+            fault: Mutex::new(None),
+        });
+        let road = Arc::new(Road {
+            gate: Arc::clone(&gate),
+            ledger: ledger.clone(),
+            dialler: Dialler {
+                resolver,
+                host: document.host,
+            },
+        });
+        let (end, ending) = watch::channel(false);
+        let sandbox_side = listening.http.map(|address| address.ip());
+        let state = Arc::new(State {
+            gate: Arc::clone(&gate),
+            ledger: ledger.clone(),
+            identity: document.session,
+            listening,
+            since: Instant::now(),
+            reloader,
+            ending: Ending(ending),
+        });
+        let control = Arc::new(Control::new(Arc::clone(&state)));
+
+        let mut tasks = JoinSet::new();
+        tasks.spawn(expire(Arc::clone(&gate), ledger));
+        if let Some((udp, tcp)) = dns {
+            let own = sandbox_side.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let server = Arc::new(NameServer::new(Arc::clone(&road), own));
+            tasks.spawn(Arc::clone(&server).serve_udp(udp));
+            tasks.spawn(server.serve_tcp(tcp));
+        }
+        if let Some(http) = http {
+            tasks.spawn(serve_http(http, road));
+        }
+        if let Some((listener, config)) = tcp {
+            // On loopback both sides are the person's own machine.
+            let closed_to = sandbox_side.filter(|ip| !ip.is_loopback() && !ip.is_unspecified());
+            tasks.spawn(Arc::clone(&control).serve_tls(listener, config, closed_to));
+        }
+        for listener in sockets {
+            tasks.spawn(Arc::clone(&control).serve_unix(listener));
+        }
+        Ok(Self {
+            state,
+            tasks,
+            control,
+            end,
+            sockets: document.control.sockets,
+        })
+    }
+
+    /// Where it listens.
+    pub fn listening(&self) -> &Listening {
+        &self.state.listening
+    }
+
+    /// What reads the configuration again, for a signal as for `POST /reload`.
+    pub async fn reload(&self) -> Result<(), String> {
+        self.state.reloader.reload("vibepit").await.map(drop)
+    }
+
+    /// Ends it: nothing new comes in, what is open is closed and accounted for, and those who
+    /// watch get a last event. `why` is for them.
+    pub async fn end(mut self, why: &str) {
+        self.tasks.shutdown().await;
+        let ledger = &self.state.ledger;
+        ledger.close_all().await;
+        let _ = timeout(DRAIN, ledger.all_closed()).await;
+        ledger.ending(why);
+        ledger.caught_up().await;
+        let _ = self.end.send(true);
+        let _ = timeout(DRAIN, self.control.all_gone()).await;
+        for socket in &self.sockets {
+            let _ = std::fs::remove_file(socket);
+        }
+    }
+}
+
+/// Becomes true when the session ends.
+#[derive(Clone)]
+pub(super) struct Ending(watch::Receiver<bool>);
+
+impl Ending {
+    /// Waits for the end.
+    pub(super) async fn wait(mut self) {
+        // An error means that the proxy is gone, which is an end as well.
+        let _ = self.0.wait_for(|ended| *ended).await;
+    }
+}
+
+/// Puts a new policy in the place of the old one.
+pub(super) struct Reloader {
+    source: Reload,
+    gate: Arc<Gate>,
+    ledger: Ledger,
+    resolver: Arc<ArcSwap<Resolver>>,
+    /// What was wrong the last time; the policy before it still holds.
+    fault: Mutex<Option<String>>,
+}
+
+impl Reloader {
+    /// Reads files again. How many rules they hold, and how many connections were closed; or one
+    /// sentence, and then everything stays as it was.
+    pub(super) async fn reload(&self, actor: &str) -> Result<(usize, usize), String> {
+        let outcome = self.replace().await;
+        let fault = outcome.as_ref().err().map(|why| {
+            format!("the configuration could not be read again, so the former rules hold: {why}")
+        });
+        self.ledger
+            .reloaded(actor, fault.as_deref().unwrap_or("done"));
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        outcome
+    }
+
+    async fn replace(&self) -> Result<(usize, usize), String> {
+        let policy = (self.source)().await?;
+        let resolver = resolver(&policy).map_err(|error| error.to_string())?;
+        self.resolver.store(Arc::new(resolver));
+        let rules = self.gate.replace(policy);
+        Ok((rules, self.ledger.sweep(&self.gate).await))
+    }
+
+    /// What was wrong with the last reload.
+    pub(super) fn fault(&self) -> Option<String> {
+        self.fault
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// Removes rules whose time is up, and closes what they let through.
+async fn expire(gate: Arc<Gate>, ledger: Ledger) {
+    loop {
+        let changed = gate.expiry_changed.notified();
+        let (ended, next) = gate.expire();
+        if ended > 0 {
+            ledger.sweep(&gate).await;
+        }
+        match next {
+            Some(at) => {
+                tokio::select! {
+                    () = sleep_until(at.into()) => {}
+                    () = changed => {}
+                }
+            }
+            None => changed.await,
+        }
+    }
+}
+
+fn resolver(policy: &PolicyDocument) -> Result<Resolver, StartError> {
+    Resolver::new(&policy.upstream_dns).map_err(|error| StartError::Resolver(error.to_string()))
+}
+
+fn listen_tcp(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listen = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|error| StartError::Listen {
+        at: address.to_string(),
+        error,
+    })
+}
+
+/// Both transports on one port, also if the kernel chooses it.
+async fn listen_dns(address: SocketAddr) -> Result<(UdpSocket, TcpListener), StartError> {
+    let tcp = listen_tcp(address)?;
+    let bound = local(&tcp)?;
+    let udp = UdpSocket::bind(bound)
+        .await
+        .map_err(|error| StartError::Listen {
+            at: format!("{bound} (UDP)"),
+            error,
+        })?;
+    Ok((udp, tcp))
+}
+
+fn listen_unix(path: &Path) -> Result<UnixListener, StartError> {
+    unix::listen(path).map_err(|error| StartError::Listen {
+        at: path.display().to_string(),
+        error,
+    })
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|error| StartError::Listen {
+        at: "the address just bound".to_owned(),
+        error,
+    })
+}
+
+/// Two descriptors a tunnel: as many as the system lets this process have.
+fn raise_descriptor_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // If it cannot be raised, there are fewer tunnels: no reason not to start.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}

@@ -3,6 +3,7 @@
 mod support;
 
 mod attacks;
+mod dns;
 mod forwarding;
 mod layering;
 mod mtls;

@@ -43,7 +43,8 @@ impl Pattern {
     pub(super) fn includes(&self, other: &Self) -> bool {
         match (self, other) {
             (_, Self::Name(name)) => self.covers(&Host::Name(name.clone())),
-            (_, Self::Ip(ip)) => self.covers(&Host::Ip(*ip)),
+            // It has two spellings, of which a large network may hold but one.
+            (_, Self::Ip(ip)) => self.covers(&Host::Ip(ip.to_canonical())),
             (Self::Net(net), Self::Net(other)) => net.contains(other),
             (Self::Wildcard(wide), Self::Wildcard(other)) => {
                 let under = other.suffix().strip_suffix(wide.suffix());

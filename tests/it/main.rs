@@ -3,6 +3,7 @@
 mod support;
 
 mod attacks;
+mod dial;
 mod dns;
 mod forwarding;
 mod layering;

@@ -256,7 +256,7 @@ pub(super) struct LogsArgs {
     /// At most so many entries to begin with.
     #[arg(long, short = 'n', value_name = "N", default_value_t = 100)]
     pub(super) lines: usize,
-    /// Only entries after this number.
+    /// Only entries after this number, the oldest first; with --follow all of them.
     #[arg(long, value_name = "ID")]
     pub(super) after: Option<u64>,
 }

@@ -58,9 +58,9 @@ pub(crate) async fn leftovers(engine: &Engine, runtime_dir: &RuntimeDir) -> Prun
 pub async fn prune(engine: &Engine, runtime_dir: &RuntimeDir, homes: bool) -> Pruned {
     let mut pruned = leftovers(engine, runtime_dir).await;
     if let Err(error) = remove_images(engine, &mut pruned).await {
-        pruned
-            .failed
-            .push(format!("the engine does not list vibepit's images: {error}"));
+        pruned.failed.push(format!(
+            "the engine does not list vibepit's images: {error}"
+        ));
     }
     for name in home_volumes(engine).await {
         if !homes {
@@ -69,7 +69,11 @@ pub async fn prune(engine: &Engine, runtime_dir: &RuntimeDir, homes: bool) -> Pr
         }
         let options = RemoveVolumeOptionsBuilder::default().build();
         let removed = engine.docker.remove_volume(&name, Some(options)).await;
-        note(&mut pruned, format!("home volume {name}"), removed.map_err(Into::into));
+        note(
+            &mut pruned,
+            format!("home volume {name}"),
+            removed.map_err(Into::into),
+        );
     }
     pruned
 }

@@ -2,5 +2,6 @@
 
 mod support;
 
+mod attacks;
 mod forwarding;
 mod mtls;

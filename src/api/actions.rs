@@ -179,8 +179,11 @@ pub const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 /// The description of the API that `GET /openapi.json` answers.
 pub const OPENAPI: &str = include_str!("openapi.json");
 
-/// As many log entries as one answer may have, and has without `limit`.
-const LOGS_LIMIT: usize = 1000;
+/// As many log entries as one answer has without `limit`.
+const LOGS_DEFAULT: usize = 1000;
+
+/// As many as it has at most: as many as are kept.
+const LOGS_MAX: usize = 10_000;
 
 /// Longer time limits are taken for mistakes.
 const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -199,8 +202,15 @@ impl Route {
         }
     }
 
-    /// Parses what came with the request; the core sees only the result.
-    pub fn action(&self, query: Option<&str>, body: &[u8]) -> Result<Action, Fault> {
+    /// Parses what came with the request; the core sees only the result. `last_event` is the
+    /// value of Last-Event-ID, which a client of /events sends by itself when it comes back (the
+    /// SSE standard), and which outranks `after`.
+    pub fn action(
+        &self,
+        query: Option<&str>,
+        last_event: Option<&[u8]>,
+        body: &[u8],
+    ) -> Result<Action, Fault> {
         let query = Query::parse(query.unwrap_or(""))?;
         let action = match self.path {
             "/session" => Action::Session,
@@ -212,13 +222,19 @@ impl Route {
             "/explain" => Action::Explain(explained(query.get("target"))?),
             "/logs" => Action::Logs {
                 after: query.number("after")?,
-                limit: query.number("limit")?.map_or(LOGS_LIMIT, |n| {
-                    usize::try_from(n).unwrap_or(LOGS_LIMIT).min(LOGS_LIMIT)
+                limit: query.number("limit")?.map_or(LOGS_DEFAULT, |n| {
+                    usize::try_from(n).unwrap_or(LOGS_MAX).min(LOGS_MAX)
                 }),
             },
-            "/events" => Action::Events {
-                after: query.number("after")?,
-            },
+            "/events" => {
+                let after = query.number("after")?;
+                let last_event = last_event
+                    .map(|id| number("Last-Event-ID", &String::from_utf8_lossy(id)))
+                    .transpose()?;
+                Action::Events {
+                    after: last_event.or(after),
+                }
+            }
             "/stats" => Action::Stats,
             "/metrics" => Action::Metrics,
             "/reload" => Action::Reload,
@@ -342,15 +358,7 @@ impl Query {
     }
 
     fn number(&self, key: &str) -> Result<Option<u64>, Fault> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        match value.parse() {
-            Ok(number) if value.bytes().all(|b| b.is_ascii_digit()) => Ok(Some(number)),
-            _ => Err(Fault::bad_request(format!(
-                "{key}={value:?} is not a number"
-            ))),
-        }
+        self.get(key).map(|value| number(key, &value)).transpose()
     }
 
     /// Whatever nobody took is a mistake, and is said.
@@ -359,6 +367,15 @@ impl Query {
             None => Ok(()),
             Some((key, _)) => Err(Fault::bad_request(format!("{path} takes no {key:?}"))),
         }
+    }
+}
+
+fn number(key: &str, value: &str) -> Result<u64, Fault> {
+    match value.parse() {
+        Ok(number) if value.bytes().all(|b| b.is_ascii_digit()) => Ok(number),
+        _ => Err(Fault::bad_request(format!(
+            "{key} is {value:?}, which is not a number"
+        ))),
     }
 }
 
@@ -417,10 +434,21 @@ mod tests {
     #[test]
     fn a_query_key_that_nobody_knows_or_that_comes_twice_is_refused() {
         let route = Route::find("GET", "/logs").expect("route");
-        assert!(route.action(Some("after=3&limit=2"), b"").is_ok());
-        assert!(route.action(Some("after=3&after=4"), b"").is_err());
-        assert!(route.action(Some("affter=3"), b"").is_err());
-        assert!(route.action(Some("after=x"), b"").is_err());
+        assert!(route.action(Some("after=3&limit=2"), None, b"").is_ok());
+        assert!(route.action(Some("after=3&after=4"), None, b"").is_err());
+        assert!(route.action(Some("affter=3"), None, b"").is_err());
+        assert!(route.action(Some("after=x"), None, b"").is_err());
+    }
+
+    #[test]
+    fn last_event_id_outranks_after_and_has_to_be_a_number() {
+        let route = Route::find("GET", "/events").expect("route");
+        let after = |last_event| match route.action(Some("after=3"), last_event, b"") {
+            Ok(Action::Events { after }) => after,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((after(None), after(Some(b"7"))), (Some(3), Some(7)));
+        assert!(route.action(None, Some(b"x\xff"), b"").is_err());
     }
 
     #[test]

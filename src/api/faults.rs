@@ -87,6 +87,15 @@ impl Fault {
         )
     }
 
+    /// 431: the head is too large.
+    pub fn head_too_large() -> Self {
+        Self::new(
+            431,
+            "request header fields too large",
+            "a request may have 64 KiB of headers",
+        )
+    }
+
     /// 500: what was asked could not be done.
     pub fn failed(detail: impl Into<String>) -> Self {
         Self::new(500, "failed", detail)

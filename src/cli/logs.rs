@@ -17,55 +17,72 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(args: LogsArgs, before: Reach, out: &Output) -> Result<ExitCode, Failure> {
     let client = client(&args.reach.or(before), out).await?;
-    // The stream first, then what was: nothing falls between them.
-    let mut events = if args.follow {
-        Some(client.events(None).await?)
-    } else {
-        None
-    };
-    let answer = client.logs(args.after, Some(args.lines)).await?;
-    let mut shown = answer.next;
-    for entry in &answer.entries {
-        show(entry, out)?;
+    if args.follow {
+        return follow(&client, args.after, args.lines, out).await;
     }
-    let mut last_event = None;
-    while let Some(stream) = &mut events {
-        match stream.next().await {
-            Ok(Some((id, event))) => {
-                last_event = Some(id);
-                match event {
-                    Event::Log(entry) if entry.id > shown => {
-                        shown = entry.id;
-                        show(&entry, out)?;
-                    }
-                    Event::Reset { .. } => shown = catch_up(&client, shown, out).await?,
-                    Event::SessionEnding { ending } => {
-                        out.note(format!("the session has ended: {}", printable(&ending)));
-                        break;
-                    }
-                    _ => {}
-                }
-            }
-            Ok(None) | Err(_) => {
-                tokio::time::sleep(AGAIN).await;
-                // A session that is gone is the end of its log.
-                let Ok(stream) = client.events(last_event).await else {
-                    break;
-                };
-                events = Some(stream);
-            }
-        }
+    for entry in &client.logs(args.after, Some(args.lines)).await?.entries {
+        show(entry, out)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What fell out of the ring of events is still in the log.
-async fn catch_up(client: &Client, shown: u64, out: &Output) -> Result<u64, Failure> {
-    let answer = client.logs(Some(shown), None).await?;
-    for entry in &answer.entries {
-        show(entry, out)?;
+async fn follow(
+    client: &Client,
+    after: Option<u64>,
+    lines: usize,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    // The stream first, then what was: nothing falls between them.
+    let mut events = client.events(None).await?;
+    let mut shown = match after {
+        Some(after) => catch_up(client, after, out).await?,
+        None => {
+            let answer = client.logs(None, Some(lines)).await?;
+            for entry in &answer.entries {
+                show(entry, out)?;
+            }
+            answer.next
+        }
+    };
+    loop {
+        match events.next().await {
+            Ok(Some((_, Event::Log(entry)))) if entry.id > shown => {
+                shown = entry.id;
+                show(&entry, out)?;
+            }
+            Ok(Some((_, Event::Reset { .. }))) => shown = catch_up(client, shown, out).await?,
+            Ok(Some((_, Event::SessionEnding { ending }))) => {
+                out.note(format!("the session has ended: {}", printable(&ending)));
+                return Ok(ExitCode::SUCCESS);
+            }
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => {
+                tokio::time::sleep(AGAIN).await;
+                // A session that is gone is the end of its log.
+                let Ok(stream) = client.events(None).await else {
+                    out.note("the session has ended");
+                    return Ok(ExitCode::SUCCESS);
+                };
+                events = stream;
+                shown = catch_up(client, shown, out).await?;
+            }
+        }
     }
-    Ok(answer.next)
+}
+
+/// Shows what the log has behind an entry, however much that is: what did not come as an event,
+/// or fell out of their ring, is still there. The number of the last one.
+async fn catch_up(client: &Client, mut shown: u64, out: &Output) -> Result<u64, Failure> {
+    loop {
+        let answer = client.logs(Some(shown), None).await?;
+        if answer.entries.is_empty() {
+            return Ok(shown);
+        }
+        for entry in &answer.entries {
+            show(entry, out)?;
+        }
+        shown = answer.next;
+    }
 }
 
 fn show(entry: &LogEntry, out: &Output) -> Result<(), Failure> {

@@ -5,9 +5,11 @@ pub mod args;
 mod complete;
 mod config;
 mod connections;
+mod examples;
 mod explain;
 mod failure;
 mod logs;
+mod manual;
 mod output;
 mod policy;
 mod progress;
@@ -72,8 +74,8 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
             command: ConfigCommand::Check(args),
         } => config::check(&args, out),
         Command::Prune => one_thread()?.block_on(prune::run(out)),
-        Command::Completions(args) => complete::completions(&args, out),
-        Command::Man(args) => complete::man(&args, out),
+        Command::Completions(args) => complete::run(&args, out),
+        Command::Man(args) => manual::run(&args, out),
     }
 }
 

@@ -1,8 +1,6 @@
 //! The one place that prints: results on stdout, everything else on stderr, and nothing that the
 //! sandbox named reaches a terminal unescaped.
 
-#![allow(clippy::print_stderr, reason = "this is the room that prints")]
-
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -72,30 +70,24 @@ impl Output {
     /// Something beside the result.
     pub(super) fn note(&self, text: impl AsRef<str>) {
         if !self.quiet {
-            eprintln!("{}", text.as_ref());
+            say(text.as_ref());
         }
     }
 
     /// Something that is said even when nothing is to be said.
     pub(super) fn warn(&self, text: impl AsRef<str>) {
-        eprintln!(
-            "{} {}",
-            painted(self.stderr_color, Tone::Bad, "warning:"),
-            text.as_ref()
-        );
+        let label = painted(self.stderr_color, Tone::Bad, "warning:");
+        say(&format!("{label} {}", text.as_ref()));
     }
 
     /// The end of a command that failed.
     pub(super) fn failure(&self, failure: &Failure) -> ExitCode {
         if !failure.message.is_empty() {
             let label = painted(self.stderr_color, Tone::Bad, "error:");
-            eprintln!("{label} {}", printable(&failure.message));
+            say(&format!("{label} {}", printable(&failure.message)));
             if let Some(hint) = &failure.hint {
-                eprintln!(
-                    "{} {}",
-                    painted(self.stderr_color, Tone::Strong, "hint:"),
-                    printable(hint)
-                );
+                let label = painted(self.stderr_color, Tone::Strong, "hint:");
+                say(&format!("{label} {}", printable(hint)));
             }
         }
         failure.exit_code()
@@ -136,6 +128,14 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// A line on stderr. That nobody reads it (a terminal that was closed) is no reason to stop: the
+/// print macros would panic, and with them the proxy.
+fn say(line: &str) {
+    let _ = io::stderr()
+        .lock()
+        .write_all(format!("{line}\n").as_bytes());
 }
 
 fn painted(color: bool, tone: Tone, text: &str) -> String {

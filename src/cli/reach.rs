@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 
 use crate::client::{Client, Ends, TlsEnd};
 use crate::session::{ChooseError, Found, RuntimeDir, choose};
@@ -23,7 +24,8 @@ pub(super) async fn session(reach: &Reach, out: &Output) -> Result<Found, Failur
             None => ChooseError::NoSession.into(),
         });
     };
-    let cwd = std::env::current_dir()?;
+    // A working directory that was removed is within no project.
+    let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     match choose(&runtime, reach.session.as_deref(), &cwd).await {
         Ok(found) => Ok(found),
         Err(ChooseError::Several { sessions }) if may_ask(out) => ask(sessions),

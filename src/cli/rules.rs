@@ -6,7 +6,7 @@ use crate::api::{AddBody, RevokeBody, RuleView};
 use crate::policy::{Entry, Verdict};
 
 use super::args::{AddArgs, Reach, RevokeArgs};
-use super::failure::{Failure, Kind};
+use super::failure::Failure;
 use super::output::{Output, Tone, printable};
 use super::reach::client;
 
@@ -86,24 +86,33 @@ pub(super) async fn revoke(
             out.line(format!("revoked {}", printable(entry)))?;
         }
         for rule in &answer.kept {
-            out.warn(format!(
-                "\"{} {}\" stays: it stands in a file ({}); take it out there, then: vibepit deny {} \
-                 for now, or start anew",
-                rule.verdict,
-                printable(&rule.entry),
-                rule.origin,
-                printable(&rule.entry)
-            ));
+            out.warn(kept(rule));
         }
         closed(answer.closed, out);
     }
-    if answer.missing.is_empty() {
-        return Ok(ExitCode::SUCCESS);
+    if !answer.missing.is_empty() {
+        let missing = answer.missing.join(", ");
+        return Err(Failure::failed(format!("no rule has the entry {missing}"))
+            .hint("vibepit rules lists those there are"));
     }
-    let missing = answer.missing.join(", ");
-    Err(
-        Failure::new(Kind::Failed, format!("no rule has the entry {missing}"))
-            .hint("vibepit rules lists those there are"),
+    // What was asked for did not happen: a script must not take it for done.
+    Ok(if answer.kept.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn kept(rule: &RuleView) -> String {
+    let entry = printable(&rule.entry);
+    let meanwhile = match rule.verdict {
+        Verdict::Allow => format!("; to keep the sandbox from it now: vibepit deny {entry}"),
+        Verdict::Deny => String::new(),
+    };
+    format!(
+        "\"{} {entry}\" stays, since a file holds it ({}): take it out there and start the session \
+         again{meanwhile}",
+        rule.verdict, rule.origin
     )
 }
 

@@ -69,7 +69,7 @@ impl Host {
     pub fn from_wire(bytes: &[u8]) -> Result<Self, HostError> {
         match Self::address(bytes)? {
             Some(ip) => Ok(Self::Ip(ip)),
-            None => Name::from_wire(bytes).map(Self::Name),
+            None => Name::fold(bytes).map(Self::Name),
         }
     }
 

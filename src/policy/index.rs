@@ -327,9 +327,14 @@ impl<'a> Run<'a> {
         port: u16,
         now: Instant,
     ) -> Option<usize> {
+        let rule = |at: u32| rules[at as usize].borrow();
+        if let [only] = self.0 {
+            let rule = rule(*only);
+            let decides = rule.verdict == verdict && rule.entry.ports().covers(port);
+            return (decides && rule.is_live(now)).then_some(*only as usize);
+        }
         Ports::all_that_cover(port).find_map(|ports| {
             let wanted = (verdict == Verdict::Allow, ports);
-            let rule = |at: u32| rules[at as usize].borrow();
             let at = *self
                 .0
                 .get(self.0.partition_point(|&at| place(rule(at)) < wanted))?;

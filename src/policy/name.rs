@@ -51,24 +51,36 @@ enum Repr {
 impl Name {
     /// Takes a name as it stands in a protocol: ASCII, nothing mapped but upper case.
     pub fn from_wire(bytes: &[u8]) -> Result<Self, HostError> {
+        let name = Self::fold(bytes)?;
+        if ends_in_a_number(name.as_bytes()) {
+            return Err(HostError::Number);
+        }
+        Ok(name)
+    }
+
+    /// Takes what is known not to end in a number.
+    pub(super) fn fold(bytes: &[u8]) -> Result<Self, HostError> {
         let bytes = without_trailing_dot(bytes);
         if bytes.is_empty() {
             return Err(HostError::Empty);
         }
-        let mut folded = [0; NAME_MAX];
-        let Some(folded) = folded.get_mut(..bytes.len()) else {
+        if bytes.len() > NAME_MAX {
             return Err(HostError::NameTooLong);
-        };
-        for (to, from) in folded.iter_mut().zip(bytes) {
-            *to = from.to_ascii_lowercase();
         }
-        for label in folded.split(|&b| b == b'.') {
-            check_label(label)?;
+        let mut inline = [0; INLINE];
+        if let Some(folded) = inline.get_mut(..bytes.len()) {
+            folded.copy_from_slice(bytes);
+            folded.make_ascii_lowercase();
+            check_labels(folded)?;
+            return Ok(Self(Repr::Inline {
+                len: bytes.len() as u8,
+                bytes: inline,
+            }));
         }
-        if ends_in_a_number(folded) {
-            return Err(HostError::Number);
-        }
-        Ok(Self::store(folded))
+        let folded = bytes.to_ascii_lowercase();
+        check_labels(&folded)?;
+        let text = String::from_utf8(folded).expect("every label was checked to be ASCII");
+        Ok(Self(Repr::Heap(text.into())))
     }
 
     /// The name's text.
@@ -96,18 +108,6 @@ impl Name {
             None => true,
             Some((_, top)) => SPECIAL.contains(&top),
         }
-    }
-
-    /// Stores checked, folded bytes.
-    fn store(folded: &[u8]) -> Self {
-        let mut bytes = [0; INLINE];
-        if let Some(place) = bytes.get_mut(..folded.len()) {
-            place.copy_from_slice(folded);
-            let len = folded.len() as u8;
-            return Self(Repr::Inline { len, bytes });
-        }
-        let text = std::str::from_utf8(folded).expect("every label was checked to be ASCII");
-        Self(Repr::Heap(text.into()))
     }
 }
 
@@ -140,6 +140,10 @@ impl fmt::Debug for Name {
 /// Removes one trailing dot, the root's.
 pub(super) fn without_trailing_dot(bytes: &[u8]) -> &[u8] {
     bytes.strip_suffix(b".").unwrap_or(bytes)
+}
+
+fn check_labels(folded: &[u8]) -> Result<(), HostError> {
+    folded.split(|&b| b == b'.').try_for_each(check_label)
 }
 
 /// Checks one label that has been folded to lower case.

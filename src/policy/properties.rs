@@ -117,6 +117,11 @@ fn parse(text: &Text) -> Entry {
     Entry::parse_forced(&entry_text(text)).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// The numbers of the entries whose pattern covers a host.
+fn covering_host(texts: &[(Text, bool, u64)], asked: &str) -> impl Iterator<Item = usize> {
+    (0..texts.len()).filter(move |&at| plain_host_covers(&texts[at].0.0, asked))
+}
+
 fn host(text: &str) -> Host {
     text.parse()
         .map_or_else(|_| Host::from_wire(text.as_bytes()).unwrap(), Host::Ip)
@@ -273,11 +278,53 @@ proptest! {
             let decided = set.decide(&host, port, now);
             prop_assert_eq!(decided, expected, "{}:{}", asked, port);
 
+            let live = || covering_host(&texts, &asked).filter(|&at| texts[at].2 != 1);
+            let denied = live().any(|at| texts[at].1 && texts[at].0.1 == "*");
+            let admitted = live().any(|at| !texts[at].1);
+            let verdict = set.decide_host(&host, now).map(|at| set.rules()[at].verdict);
+            let expected = match (denied, admitted) {
+                (true, _) => Some(Verdict::Deny),
+                (false, true) => Some(Verdict::Allow),
+                (false, false) => None,
+            };
+            prop_assert_eq!(verdict, expected, "{}", asked);
+
             let mut matching: Vec<_> = set.matching(&host, port).collect();
             let ranks: Vec<_> = matching.iter().map(|&at| plain_host_rank(&texts[at].0.0)).collect();
             prop_assert!(ranks.is_sorted(), "{:?}", matching);
             matching.sort_unstable();
             prop_assert_eq!(matching, covering().collect::<Vec<_>>(), "{}:{}", asked, port);
+        }
+    }
+
+    #[test]
+    fn a_set_finds_each_entry_it_has_and_no_other(texts in vec((text(), any::<bool>()), 1..40)) {
+        let verdict = |deny| if deny { Verdict::Deny } else { Verdict::Allow };
+        let (given, others) = texts.split_at(texts.len().div_ceil(2));
+        let rules = given.iter().map(|(text, deny)| {
+            Rule::new(parse(text), verdict(*deny), Origin::Flag, Scope::Session)
+        });
+        let set = RuleSet::new(rules.collect());
+        for (text, deny) in given {
+            let at = set.find(&parse(text), verdict(*deny)).unwrap();
+            prop_assert_eq!(&set.rules()[at].entry, &parse(text));
+            prop_assert_eq!(set.rules()[at].verdict, verdict(*deny));
+        }
+        for other in others.iter().filter(|other| !given.contains(other)) {
+            prop_assert_eq!(set.find(&parse(&other.0), verdict(other.1)), None);
+        }
+    }
+
+    #[test]
+    fn a_deny_that_shadows_an_entry_covers_its_hosts(
+        (wide, narrow) in (text(), text()), asked in vec(asked(), 20)
+    ) {
+        let (deny, allow) = (parse(&wide), parse(&narrow));
+        prop_assert!(allow.shadows(&allow));
+        if deny.shadows(&allow) {
+            for (asked, _) in asked.iter().filter(|(asked, _)| allow.pattern().covers(&host(asked))) {
+                prop_assert!(deny.pattern().covers(&host(asked)), "{} {} {}", deny, allow, asked);
+            }
         }
     }
 

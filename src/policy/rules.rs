@@ -94,14 +94,15 @@ impl<R: Borrow<Rule>> RuleSet<R> {
     pub fn decide(&self, host: &Host, port: u16, now: Instant) -> Option<usize> {
         let mut allow = None;
         for run in self.index.candidates(&self.rules, host) {
-            if let Some(deny) = run.best(&self.rules, Verdict::Deny, port, now) {
-                return Some(deny);
-            }
-            if allow.is_none() {
-                allow = run.best(&self.rules, Verdict::Allow, port, now);
-                if allow.is_some() && !self.index.has_denies() {
-                    return allow;
+            if self.index.has_denies() {
+                let deny = run.best(&self.rules, Verdict::Deny, port, now);
+                if deny.is_some() {
+                    return deny;
                 }
+            }
+            allow = allow.or_else(|| run.best(&self.rules, Verdict::Allow, port, now));
+            if allow.is_some() && !self.index.has_denies() {
+                return allow;
             }
         }
         allow
@@ -313,7 +314,7 @@ mod tests {
             } else {
                 Verdict::Allow
             };
-            let ports = crate::policy::Ports::One(port.try_into().unwrap());
+            let ports = Ports::One(port.try_into().unwrap());
             assert_eq!(port_of(port), Some((ports, verdict)));
         }
         assert_eq!(port_of(2001), None);

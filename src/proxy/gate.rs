@@ -6,6 +6,7 @@
 //! swaps it in. Two layers keep changes cheap: what files say is built once per reload, what was
 //! said live is small and copied at each change.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -310,46 +311,46 @@ impl Gate {
         let change = self.begin();
         let snapshot = self.rules.load();
         let now = Instant::now();
-        let mut live: Vec<Arc<Rule>> = still_live(&snapshot, now);
+        let mut same: HashMap<&Entry, Vec<&Rule>> =
+            addition.entries.iter().map(|e| (e, Vec::new())).collect();
+        for rule in snapshot.live.rules() {
+            if let Some(same) = same.get_mut(&rule.entry) {
+                same.push(rule);
+            }
+        }
         let mut result = AddedRules::default();
+        let mut replaced = HashSet::new();
+        let mut added = Vec::new();
         for entry in &addition.entries {
-            let fixed = snapshot
-                .fixed
-                .find(entry, verdict)
-                .map(|at| &snapshot.fixed.rules()[at]);
-            let same = live.iter().position(|rule| rule.entry == *entry);
-            let same_verdict = same.filter(|&at| live[at].verdict == verdict);
-            let unlimited = |rule: &Rule| rule.expires.is_none();
-            if (addition.ttl.is_none() && same_verdict.is_some_and(|at| unlimited(&live[at])))
-                || fixed.is_some()
-            {
+            // Named twice, it is there already the second time.
+            let same = same.remove(entry);
+            let stands = same.as_ref().is_none_or(|same| {
+                let for_ever = |rule: &&Rule| rule.expires.is_none() && addition.ttl.is_none();
+                same.iter().all(|rule| rule.verdict == verdict)
+                    && (snapshot.fixed.find(entry, verdict).is_some() || same.iter().any(for_ever))
+            });
+            if stands {
                 result.existing.push(entry.to_string());
                 continue;
             }
             // A later decision on the same entry replaces the earlier one, opposite or not.
-            if let Some(at) = same {
-                let gone = live.remove(at);
-                self.ledger.rule_removed(RuleChange {
-                    rule: view(&gone),
-                    actor: actor.to_owned(),
-                });
-            }
+            replaced.insert(entry);
             let mut rule = Rule::new(entry.clone(), verdict, Origin::Session, Scope::Session);
             rule.expires = addition.ttl.map(|ttl| expiry(now, ttl));
-            let rule = Arc::new(rule);
             result.added.push(entry.to_string());
-            result.changes.push(RuleChange {
-                rule: view(&rule),
-                actor: actor.to_owned(),
-            });
-            live.push(rule);
+            added.push(Arc::new(rule));
         }
+        let (gone, mut live) = parted(&snapshot, |entry| replaced.contains(entry));
+        live.extend(added.iter().cloned());
         if live.len() > LIVE_RULES_MAX {
             return Err(TooManyRules);
         }
         self.swap(&change, &snapshot, Some(live), None);
-        for rule in &result.changes {
-            self.ledger.rule_added(rule.clone());
+        for rule in &gone {
+            self.ledger.rule_removed(changed(rule, actor));
+        }
+        for rule in &added {
+            self.ledger.rule_added(changed(rule, actor));
         }
         if verdict == Verdict::Allow {
             result.shadowed = self.shadowed(&addition.entries);
@@ -361,34 +362,27 @@ impl Gate {
     pub(super) fn revoke(&self, entries: &[Entry], actor: &str) -> RevokedRules {
         let change = self.begin();
         let snapshot = self.rules.load();
-        let mut live: Vec<Arc<Rule>> = still_live(&snapshot, Instant::now());
+        let named: HashSet<&Entry> = entries.iter().collect();
+        let (gone, live) = parted(&snapshot, |entry| named.contains(entry));
+        let removed: HashSet<&Entry> = gone.iter().map(|rule| &rule.entry).collect();
         let mut result = RevokedRules::default();
         for entry in entries {
-            let before = live.len();
-            live.retain(|rule| {
-                let gone = rule.entry == *entry;
-                if gone {
-                    let change = RuleChange {
-                        rule: view(rule),
-                        actor: actor.to_owned(),
-                    };
-                    self.ledger.rule_removed(change);
-                }
-                !gone
-            });
-            if live.len() < before {
+            if removed.contains(entry) {
                 result.removed.push(entry.to_string());
             }
             let fixed = [Verdict::Allow, Verdict::Deny]
                 .into_iter()
                 .filter_map(|verdict| snapshot.fixed.find(entry, verdict));
             let kept: Vec<_> = fixed.map(|at| view(&snapshot.fixed.rules()[at])).collect();
-            if kept.is_empty() && live.len() == before {
+            if kept.is_empty() && !removed.contains(entry) {
                 result.missing.push(entry.to_string());
             }
             result.kept.extend(kept);
         }
         self.swap(&change, &snapshot, Some(live), None);
+        for rule in &gone {
+            self.ledger.rule_removed(changed(rule, actor));
+        }
         result
     }
 
@@ -427,11 +421,7 @@ impl Gate {
         if !gone.is_empty() {
             self.swap(&change, &snapshot, Some(kept), None);
             for rule in &gone {
-                let change = RuleChange {
-                    rule: view(rule),
-                    actor: "vibepit".to_owned(),
-                };
-                self.ledger.rule_removed(change);
+                self.ledger.rule_removed(changed(rule, "vibepit"));
             }
         }
         (gone.len(), next)
@@ -557,7 +547,6 @@ pub(super) struct AddedRules {
     pub(super) added: Vec<String>,
     pub(super) existing: Vec<String>,
     pub(super) shadowed: Vec<Shadowed>,
-    changes: Vec<RuleChange>,
 }
 
 /// There are as many live rules as there may be.
@@ -710,14 +699,18 @@ fn is_host_name(host: &Host) -> bool {
     matches!(host, Host::Name(name) if name.as_str() == HOST_NAME)
 }
 
-fn still_live(snapshot: &Snapshot, now: Instant) -> Vec<Arc<Rule>> {
-    snapshot
-        .live
-        .rules()
-        .iter()
-        .filter(|rule| rule.is_live(now))
-        .cloned()
-        .collect()
+/// The live rules, those of some entries and the others. Those whose time is up stay among them
+/// until [`Gate::expire`] takes them: it says that they are gone, and closes what they let through.
+fn parted(snapshot: &Snapshot, named: impl Fn(&Entry) -> bool) -> (Vec<Arc<Rule>>, Vec<Arc<Rule>>) {
+    let live = snapshot.live.rules().iter().cloned();
+    live.partition(|rule| named(&rule.entry))
+}
+
+fn changed(rule: &Rule, actor: &str) -> RuleChange {
+    RuleChange {
+        rule: view(rule),
+        actor: actor.to_owned(),
+    }
 }
 
 fn expiry(now: Instant, ttl: Duration) -> Box<Expiry> {

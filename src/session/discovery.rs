@@ -58,13 +58,17 @@ impl Found {
         self.record.control.tcp
     }
 
-    /// Whether the control plane answers: on its socket, or, when it has none, on its TCP port
-    /// with a certificate of this session's CA (a port alone may be anybody's by now).
+    /// Whether the control plane answers: on its socket, or else on its TCP port with a
+    /// certificate of this session's CA (a port alone may be anybody's by now). A session whose
+    /// socket is dead and whose launcher is gone is not asked twice: there may be hundreds.
     pub async fn is_live(&self) -> bool {
-        match (self.control_socket(), self.control_tcp()) {
-            (Some(socket), _) => unix::answers(&socket),
-            (None, Some(addr)) => self.tcp_answers(addr).await,
-            (None, None) => false,
+        let socket = self.control_socket();
+        if socket.as_deref().is_some_and(unix::answers) {
+            return true;
+        }
+        match self.control_tcp() {
+            Some(addr) if socket.is_none() || !self.lock_is_free() => self.tcp_answers(addr).await,
+            _ => false,
         }
     }
 

@@ -8,13 +8,13 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, getsockopt, recv, sockopt};
 use nix::unistd::Uid;
 use tokio::net::UnixStream;
 
@@ -47,6 +47,8 @@ impl std::fmt::Display for Shown {
         }
     }
 }
+
+const GONE: &str = "its process is gone";
 
 /// `DEFAULT_OVERFLOWUID` of the kernel (linux/highuid.h), refused even where it was changed.
 const OVERFLOW_UID: u32 = 65534;
@@ -92,6 +94,15 @@ pub fn check(stream: &UnixStream) -> Result<Peer, PeerRefused> {
     Ok(peer)
 }
 
+/// Whether a refused peer was our own user's process that connected, said nothing and ended: all
+/// it wanted to know is whether somebody listens here. Nothing was kept from it.
+pub fn only_looked(stream: &UnixStream, refused: &PeerRefused) -> bool {
+    refused.why == GONE
+        && refused.uid == Some(Uid::effective().as_raw())
+        // Zero bytes: it is closed, and nothing was sent. Whatever comes instead is told of.
+        && recv(stream.as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) == Ok(0)
+}
+
 fn judge_uid(peer: u32, own: u32, kernel_overflow: Option<u32>) -> Result<(), &'static str> {
     if peer == OVERFLOW_UID || Some(peer) == kernel_overflow {
         return Err("its uid is the overflow uid, which stands for anybody");
@@ -109,12 +120,12 @@ fn judge_namespace(stream: &UnixStream, pid: i32) -> Result<(), &'static str> {
     let pidfd = match getsockopt(stream, sockopt::PeerPidfd) {
         Ok(pidfd) => Some(pidfd),
         Err(Errno::ENOPROTOOPT) => None,
-        Err(_) => return Err("its process is gone"),
+        Err(_) => return Err(GONE),
     };
     let ours = Namespace::of(Path::new("/proc/self"));
     let theirs = Namespace::of(Path::new(&format!("/proc/{pid}")));
     if pidfd.is_some_and(|pidfd| has_exited(&pidfd)) {
-        return Err("its process is gone");
+        return Err(GONE);
     }
     same_namespace(&ours, &theirs)
 }
@@ -214,10 +225,28 @@ mod tests {
         let (stream, _) = listener.accept().await.unwrap();
         client.kill().unwrap();
         client.wait().unwrap();
-        assert_eq!(
-            check(&stream).unwrap_err().uid,
-            Some(Uid::effective().as_raw())
-        );
+        let refused = check(&stream).unwrap_err();
+        assert_eq!(refused.uid, Some(Uid::effective().as_raw()));
+        assert!(!only_looked(&stream, &refused), "curl had sent its request");
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ends_without_a_word_only_looked() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let looked = Command::new("nc").arg("-zU").arg(&path).status();
+        if !looked.is_ok_and(|status| status.success()) {
+            return skip("there is no nc that speaks to Unix sockets");
+        }
+        let (stream, _) = listener.accept().await.unwrap();
+        let refused = check(&stream).unwrap_err();
+        assert!(only_looked(&stream, &refused));
+        let stranger = PeerRefused {
+            uid: Some(Uid::effective().as_raw() + 1),
+            ..refused
+        };
+        assert!(!only_looked(&stream, &stranger));
     }
 
     #[tokio::test]

@@ -1,3 +1,7 @@
 //! One binary for all integration tests: a file a capability.
 
+mod support;
+
+mod attacks;
+mod forwarding;
 mod mtls;

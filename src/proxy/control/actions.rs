@@ -33,12 +33,7 @@ pub(in crate::proxy) struct State {
 type Body = Either<Full<Bytes>, EventStream>;
 
 /// Does one thing.
-pub(super) async fn carry_out(
-    state: &State,
-    action: Action,
-    last_event: Option<u64>,
-    actor: &str,
-) -> Result<Body, Fault> {
+pub(super) async fn carry_out(state: &State, action: Action, actor: &str) -> Result<Body, Fault> {
     match action {
         Action::Session => json(&session(state).await),
         Action::Rules => json(&Rules {
@@ -57,10 +52,9 @@ pub(super) async fn carry_out(
             state.ledger.caught_up().await;
             json(&state.ledger.logs(after, limit))
         }
-        // The header is what a client sends by itself when it comes back (the SSE standard).
         Action::Events { after } => {
             state.ledger.caught_up().await;
-            let events = state.ledger.events(last_event.or(after));
+            let events = state.ledger.events(after);
             Ok(Either::Right(EventStream::new(events)))
         }
         Action::Stats => {

@@ -14,10 +14,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Either, Full, Limited};
-use hyper::body::Incoming;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, REFERER};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Either, Full};
+use hyper::body::{Body, Incoming};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, EXPECT, HOST, HeaderValue, ORIGIN, REFERER,
+};
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -36,6 +39,9 @@ use self::patience::Patience;
 
 /// Connections at a time, of both transports (design 3).
 const CONNECTIONS: u32 = 256;
+/// TLS handshakes at a time. They have places of their own: anybody on the machine can begin
+/// one, and must not take a place from those who may speak.
+const HANDSHAKES: usize = 64;
 /// How long a whole request may take to arrive.
 const REQUEST: Duration = Duration::from_secs(10);
 const HEAD_MAX: usize = 64 * 1024;
@@ -46,6 +52,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Control {
     state: Arc<State>,
     places: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
 }
 
 impl Control {
@@ -53,21 +60,26 @@ impl Control {
         Self {
             state,
             places: Arc::new(Semaphore::new(CONNECTIONS as usize)),
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
         }
     }
 
     /// Serves the Unix socket: its owner, and nobody else.
     pub(super) async fn serve_unix(self: Arc<Self>, listener: UnixListener) {
         loop {
-            let Some(place) = self.place().await else {
-                return;
-            };
             let Ok((stream, _)) = listener.accept().await else {
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             };
             match peer::check(&stream) {
-                Ok(peer) => self.spawn(stream, format!("uid:{}", peer.uid), place),
+                Ok(peer) => {
+                    let Some(place) = self.place().await else {
+                        return;
+                    };
+                    self.spawn(stream, format!("uid:{}", peer.uid), place);
+                }
+                // Whoever looks for sessions does that, and is often gone by now.
+                Err(refused) if peer::only_looked(&stream, &refused) => {}
                 Err(refused) => {
                     let uid = refused
                         .uid
@@ -89,7 +101,7 @@ impl Control {
         closed_to: Option<IpAddr>,
     ) {
         loop {
-            let Some(place) = self.place().await else {
+            let Ok(handshake) = Arc::clone(&self.handshakes).acquire_owned().await else {
                 return;
             };
             let Ok((stream, _)) = listener.accept().await else {
@@ -104,11 +116,13 @@ impl Control {
             }
             let (control, config) = (Arc::clone(&self), Arc::clone(&config));
             tokio::spawn(async move {
-                let _ = stream.set_nodelay(true);
                 // The CA signs one client certificate and is gone: whoever has it is that client.
-                if let Ok(Ok(stream)) = timeout(REQUEST, tls::accept(stream, config)).await {
+                if let Ok(Ok(stream)) = timeout(REQUEST, tls::accept(stream, config)).await
+                    && let Some(place) = control.place().await
+                {
                     control.spawn(stream, "cn:vibepit CLI".to_owned(), place);
                 }
+                drop(handshake);
             });
         }
     }
@@ -165,21 +179,20 @@ async fn answer(state: &State, request: Request<Incoming>, actor: &str) -> Answe
 async fn respond(state: &State, request: Request<Incoming>, actor: &str) -> Result<Answer, Fault> {
     distrust_browsers(&request)?;
     let (parts, body) = request.into_parts();
+    if head_size(&parts) > HEAD_MAX {
+        return Err(Fault::head_too_large());
+    }
     let route = Route::find(parts.method.as_str(), parts.uri.path())?;
-    let body = match timeout(REQUEST, Limited::new(body, BODY_MAX).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            return Err(Fault::too_large());
-        }
-        Ok(Err(error)) => return Err(Fault::bad_request(format!("the body broke off: {error}"))),
-        Err(_) => return Err(Fault::request_timeout()),
-    };
-    let action = route.action(parts.uri.query(), &body)?;
+    let waits = parts.headers.contains_key(EXPECT);
+    let body = timeout(REQUEST, content(body, waits))
+        .await
+        .unwrap_or_else(|_| Err(Fault::request_timeout()))?;
     let last_event = parts
         .headers
         .get("last-event-id")
-        .and_then(|id| id.to_str().ok()?.parse().ok());
-    let body = actions::carry_out(state, action, last_event, actor).await?;
+        .map(HeaderValue::as_bytes);
+    let action = route.action(parts.uri.query(), last_event, &body)?;
+    let body = actions::carry_out(state, action, actor).await?;
     let mut answer = Response::new(body);
     answer
         .headers_mut()
@@ -188,6 +201,40 @@ async fn respond(state: &State, request: Request<Incoming>, actor: &str) -> Resu
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(answer)
+}
+
+/// The head's bytes, more or less: hyper's own limit lets through what came with one read.
+fn head_size(head: &Parts) -> usize {
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or(0, |path| path.as_str().len());
+    let fields = head.headers.iter();
+    target
+        + fields
+            .map(|(name, value)| name.as_str().len() + value.len() + 4)
+            .sum::<usize>()
+}
+
+/// A request's content. `waits`: the client sends none of it before it is told to go on.
+async fn content(mut body: Incoming, waits: bool) -> Result<Bytes, Fault> {
+    let mut content = BytesMut::new();
+    let mut fits = body.size_hint().lower() <= BODY_MAX as u64;
+    if waits && !fits {
+        return Err(Fault::too_large());
+    }
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|error| Fault::bad_request(format!("the body broke off: {error}")))?;
+        let data = frame.into_data().unwrap_or_default();
+        fits &= content.len() + data.len() <= BODY_MAX;
+        // What is too large is read on and dropped: a client that is still sending when the
+        // connection closes may lose the answer (RFC 9112, section 9.6).
+        if fits {
+            content.extend_from_slice(&data);
+        }
+    }
+    fits.then(|| content.freeze()).ok_or_else(Fault::too_large)
 }
 
 /// No browser has business here: it would speak for whatever page is open in it.
@@ -213,7 +260,8 @@ fn distrust_browsers(request: &Request<Incoming>) -> Result<(), Fault> {
 }
 
 fn problem(fault: &Fault) -> Answer {
-    let body = serde_json::to_vec(fault).unwrap_or_default();
+    let mut body = serde_json::to_vec(fault).unwrap_or_default();
+    body.push(b'\n');
     let mut answer = Response::new(Either::Left(Full::new(body.into())));
     *answer.status_mut() =
         StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -1,0 +1,27 @@
+//! What the tests stand on: the real binary in an environment of its own, origins and a resolver
+//! that the test makes and that remember what reached them, and a client that sends bytes as they
+//! are written.
+
+mod control;
+pub(crate) mod csv;
+pub(crate) mod dns;
+mod home;
+mod origin;
+mod proxy;
+mod require;
+mod resolver;
+mod wire;
+
+pub(crate) use control::Events;
+pub(crate) use home::{Home, Ran};
+pub(crate) use origin::{Origin, closed_port, ok, own_loopback};
+pub(crate) use proxy::{Launch, Proxy};
+pub(crate) use require::require;
+pub(crate) use resolver::{Question, Resolver, Says};
+pub(crate) use wire::{Message, Wire, unescaped};
+
+use std::time::Duration;
+
+/// How long a test waits for what must come. Nothing is measured against it: it only keeps a
+/// broken test from hanging.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,55 @@
+//! Which components a test needs, and what happens where one is missing.
+
+use std::env;
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+/// Whether a component is here: `docker` (an engine that answers), `root`, `low-ports` (ports
+/// below 1024 may be listened on), `ipv6` (there is a loopback of it), or else a program.
+///
+/// Without it a test is skipped and says so; unless `VIBEPIT_TEST_REQUIRE` names the component, in
+/// a list with commas, or is `all`: then the test fails.
+pub(crate) fn require(name: &str) -> bool {
+    if is_here(name) {
+        return true;
+    }
+    let required = env::var("VIBEPIT_TEST_REQUIRE").unwrap_or_default();
+    let must = required.split(',').any(|one| one == "all" || one == name);
+    assert!(
+        !must,
+        "{name} is not here, and VIBEPIT_TEST_REQUIRE wants it"
+    );
+    // A test's word to whoever runs it with --nocapture.
+    #[expect(clippy::print_stderr)]
+    {
+        eprintln!("skipped: {name} is not here");
+    }
+    false
+}
+
+fn is_here(name: &str) -> bool {
+    match name {
+        "docker" => docker_socket().is_some_and(|path| UnixStream::connect(path).is_ok()),
+        "root" => nix::unistd::Uid::effective().is_root(),
+        "low-ports" => TcpListener::bind("127.99.99.99:80").is_ok(),
+        "ipv6" => TcpListener::bind("[::1]:0").is_ok(),
+        program => on_path(program),
+    }
+}
+
+fn docker_socket() -> Option<String> {
+    match env::var("DOCKER_HOST") {
+        Ok(host) => Some(host.strip_prefix("unix://")?.to_owned()),
+        Err(_) => Some("/var/run/docker.sock".to_owned()),
+    }
+}
+
+fn on_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|directory| is_program(&directory.join(program)))
+}
+
+fn is_program(path: &Path) -> bool {
+    nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
+}

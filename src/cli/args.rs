@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::examples;
+
 /// Run a coding agent in a sandbox, and decide live what it may reach.
 ///
 /// The sandbox's only way out is vibepit's own proxy, which lets through what a rule allows.
@@ -15,9 +17,9 @@ use clap_complete::Shell;
 #[derive(Debug, Parser)]
 #[command(name = "vibepit", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 no such session, 4 several sessions \
-and no choice, 5 refused by the control plane. `run` passes the command's own code through."
+    override_usage = "vibepit [OPTIONS] [PATH] [-- COMMAND...]\n       vibepit [OPTIONS] SUBCOMMAND ..."
 )]
+#[command(after_long_help = examples::VIBEPIT)]
 pub struct Cli {
     #[command(flatten)]
     pub(super) global: Global,
@@ -33,13 +35,13 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub(super) struct Global {
     /// Print data as JSON; what streams prints one object a line.
-    #[arg(long, global = true, help_heading = "Output")]
+    #[arg(long, global = true, help_heading = "Output options")]
     pub(super) json: bool,
     /// When to use colour. NO_COLOR is obeyed.
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN", help_heading = "Output")]
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN", help_heading = "Output options")]
     pub(super) color: Color,
     /// Say more, such as which transport served.
-    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output options")]
     pub(super) verbose: u8,
     /// Say nothing but results and errors.
     #[arg(
@@ -47,7 +49,7 @@ pub(super) struct Global {
         long,
         global = true,
         conflicts_with = "verbose",
-        help_heading = "Output"
+        help_heading = "Output options"
     )]
     pub(super) quiet: bool,
 }
@@ -64,14 +66,14 @@ pub(super) struct Reach {
         long,
         value_name = "SESSION",
         env = "VIBEPIT_SESSION",
-        help_heading = "Session"
+        help_heading = "Session options"
     )]
     pub(super) session: Option<String>,
     /// Speak to the control port over mTLS, even if there is a socket.
-    #[arg(long, help_heading = "Session")]
+    #[arg(long, help_heading = "Session options")]
     pub(super) tcp: bool,
     /// Another end of the control port, such as that of an SSH tunnel; implies --tcp.
-    #[arg(long, value_name = "HOST:PORT", help_heading = "Session")]
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Session options")]
     pub(super) addr: Option<String>,
 }
 
@@ -100,24 +102,53 @@ pub(super) enum Color {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run a command in a sandbox (what `vibepit` does without a command's name).
+    ///
+    /// The sandbox has the project, read and write, at its own path; a home of its own, which is
+    /// kept for the next session of the project; and this machine's programs, read-only, or an
+    /// image. It has no network but the proxy. The session ends with the command, whose exit code
+    /// is that of `vibepit run`.
+    ///
+    /// The project is the git root around PATH, or PATH itself where there is none; without a
+    /// PATH, that of the working directory. `/`, the home directory, whatever holds it, and
+    /// directories of the system are refused.
+    #[command(after_long_help = examples::RUN)]
     Run(RunArgs),
     /// List the sessions that run.
+    #[command(after_long_help = examples::SESSIONS)]
     Sessions(SessionsArgs),
     /// Show one session: what it is, its doors, its counts, its warnings.
+    #[command(after_long_help = examples::STATUS)]
     Status(Reach),
     /// Let the sandbox reach something.
+    ///
+    /// Holds from the next request on, until the session ends or, with `--for`, for so long. A
+    /// deny rule outranks it; if one does, a warning says which. Where ENTRY is in force already,
+    /// nothing but its time limit changes.
+    #[command(after_long_help = examples::ALLOW)]
     Allow(AddArgs),
     /// Keep the sandbox from something; outranks every allow.
+    ///
+    /// Closes the connections that are open and no longer allowed.
+    #[command(after_long_help = examples::DENY)]
     Deny(AddArgs),
     /// Take allow and deny rules back, and close what they let through.
+    ///
+    /// Rules that stand in config.toml stay: take them out there, or deny them.
+    #[command(after_long_help = examples::REVOKE)]
     Revoke(RevokeArgs),
     /// List the rules that are in force.
+    #[command(after_long_help = examples::RULES)]
     Rules(Reach),
     /// Say what happens to a request, and why.
+    ///
+    /// Asks the rules only: no name is resolved and nothing is connected to.
+    #[command(after_long_help = examples::EXPLAIN)]
     Explain(ExplainArgs),
     /// Show what the sandbox asked for, and what came of it.
+    #[command(after_long_help = examples::LOGS)]
     Logs(LogsArgs),
     /// List the connections that are open.
+    #[command(after_long_help = examples::CONNECTIONS)]
     Connections(Reach),
     /// Look at the configuration.
     Config {
@@ -125,12 +156,22 @@ pub(super) enum Command {
         command: ConfigCommand,
     },
     /// Remove what a crash left behind: containers, networks, directories.
-    Prune(PruneArgs),
+    ///
+    /// Sessions that run are not touched. Homes of projects are kept, and named.
+    #[command(after_long_help = examples::PRUNE)]
+    Prune,
     /// Print a completion script for a shell.
+    #[command(after_long_help = examples::COMPLETIONS)]
     Completions(CompletionsArgs),
     /// Print the manual page, or write every page to a directory.
+    #[command(after_long_help = examples::MAN)]
     Man(ManArgs),
     /// Run the proxy without a sandbox, in the foreground.
+    ///
+    /// It is a session like any other: every command that speaks to a session speaks to it. What
+    /// keeps programs from going round it is up to whoever starts it, such as a container network
+    /// without a way out.
+    #[command(after_long_help = examples::PROXY)]
     Proxy(ProxyArgs),
 }
 
@@ -148,13 +189,16 @@ pub(super) struct RunArgs {
     /// Set a variable in the sandbox; a NAME alone passes its value on.
     #[arg(long, short, value_name = "NAME[=VALUE]")]
     pub(super) env: Vec<String>,
-    /// Mount more of the host.
+    /// Mount more of the host: a directory or file, and where it is in the sandbox.
+    ///
+    /// A container engine's socket, and whatever holds one, is refused, and so are vibepit's own
+    /// directories.
     #[arg(long, value_name = "SRC:DST[:ro]")]
     pub(super) volume: Vec<String>,
-    /// Use this image in the place of the host's own userland.
+    /// Use this image in the place of the host's own userland; pulled if it is not there.
     #[arg(long, value_name = "IMAGE")]
     pub(super) image: Option<String>,
-    /// The session's name.
+    /// The session's name; without one, that of the project's directory.
     #[arg(long, value_name = "NAME")]
     pub(super) name: Option<String>,
 }
@@ -171,6 +215,9 @@ pub(super) struct AddArgs {
     #[command(flatten)]
     pub(super) reach: Reach,
     /// What: host, host:port, *.host, an address, a network.
+    ///
+    /// Without a port it means 80 and 443; `:*` is every port. `*` stands for one label, `**` for
+    /// one or more; neither covers the name behind it.
     #[arg(required = true, value_name = "ENTRY")]
     pub(super) entries: Vec<String>,
     /// For how long: 90s, 10m, 2h, 1d. Without it: until the session ends.
@@ -217,6 +264,7 @@ pub(super) struct LogsArgs {
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
     /// Say whether a configuration can be used; errors name line and column.
+    #[command(after_long_help = examples::CONFIG_CHECK)]
     Check(ConfigCheckArgs),
 }
 
@@ -228,13 +276,6 @@ pub(super) struct ConfigCheckArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct PruneArgs {
-    /// Remove your projects' home volumes, too: what tools keep there between sessions is lost.
-    #[arg(long)]
-    pub(super) homes: bool,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct CompletionsArgs {
     /// Which shell.
     #[arg(value_enum)]
@@ -243,7 +284,7 @@ pub(super) struct CompletionsArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
-    /// Write every page into this directory.
+    /// Write every page into this directory, which is made if it is not there.
     #[arg(long, value_name = "DIR")]
     pub(super) dir: Option<PathBuf>,
 }
@@ -278,7 +319,7 @@ pub(super) struct ProxyArgs {
     /// Allow this entry for as long as the proxy runs.
     #[arg(long, value_name = "ENTRY", conflicts_with = "stdin")]
     pub(super) allow: Vec<String>,
-    /// The session's name.
+    /// The session's name; without one, `proxy`.
     #[arg(long, value_name = "NAME", conflicts_with = "stdin")]
     pub(super) name: Option<String>,
     /// Read the document that starts the proxy from standard input: how a launcher starts it.

@@ -5,9 +5,11 @@ pub mod args;
 mod complete;
 mod config;
 mod connections;
+mod examples;
 mod explain;
 mod failure;
 mod logs;
+mod manual;
 mod output;
 mod policy;
 mod progress;
@@ -71,9 +73,9 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Command::Config {
             command: ConfigCommand::Check(args),
         } => config::check(&args, out),
-        Command::Prune(args) => one_thread()?.block_on(prune::run(&args, out)),
-        Command::Completions(args) => complete::completions(&args, out),
-        Command::Man(args) => complete::man(&args, out),
+        Command::Prune => one_thread()?.block_on(prune::run(out)),
+        Command::Completions(args) => complete::run(&args, out),
+        Command::Man(args) => manual::run(&args, out),
     }
 }
 

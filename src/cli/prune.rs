@@ -7,7 +7,6 @@ use serde::Serialize;
 use crate::launcher::{Engine, Pruned, prune, prune_directories};
 use crate::session::RuntimeDir;
 
-use super::args::PruneArgs;
 use super::failure::Failure;
 use super::output::{Output, printable};
 use super::run::engine_socket;
@@ -20,14 +19,14 @@ struct Answer<'a> {
     home_volumes: &'a [String],
 }
 
-pub(super) async fn run(args: &PruneArgs, out: &Output) -> Result<ExitCode, Failure> {
+pub(super) async fn run(out: &Output) -> Result<ExitCode, Failure> {
     let runtime_dir = RuntimeDir::open_or_create().map_err(Failure::failed)?;
     let engine = match engine_socket() {
         Ok(socket) => Engine::connect(socket).await.map_err(Failure::failed),
         Err(failure) => Err(failure),
     };
     let pruned = match engine {
-        Ok(engine) => prune(&engine, &runtime_dir, args.homes).await,
+        Ok(engine) => prune(&engine, &runtime_dir).await,
         Err(failure) => {
             out.warn(format!(
                 "{}; only directories are looked at",
@@ -60,9 +59,8 @@ fn show(pruned: &Pruned, out: &Output) -> Result<ExitCode, Failure> {
         }
         if !pruned.home_volumes.is_empty() {
             out.note(format!(
-                "{} home volumes stay, since they hold what tools keep between sessions; --homes \
-                 removes them",
-                pruned.home_volumes.len()
+                "home volumes stay, since they hold what tools keep; to remove them: docker volume rm {}",
+                printable(&pruned.home_volumes.join(" "))
             ));
         }
         for failed in &pruned.failed {

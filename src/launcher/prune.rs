@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder,
-    ListVolumesOptionsBuilder, RemoveImageOptionsBuilder, RemoveVolumeOptionsBuilder,
+    ListVolumesOptionsBuilder, RemoveImageOptionsBuilder,
 };
 
 use super::engine::Engine;
 use super::labels::{OURS, OWNER, RUNTIME_DIR, SESSION};
-use super::{container, network};
+use super::{container, proxy};
 use crate::session::{self, RuntimeDir, SessionId};
 
 /// What a pruning did.
@@ -52,29 +52,16 @@ pub(crate) async fn leftovers(engine: &Engine, runtime_dir: &RuntimeDir) -> Prun
     pruned
 }
 
-/// Removes what dead sessions left, and vibepit's images that no container uses. With `homes` the
-/// home volumes that no container uses, too: what tools kept between sessions. Otherwise they are
-/// only told.
-pub async fn prune(engine: &Engine, runtime_dir: &RuntimeDir, homes: bool) -> Pruned {
+/// Removes what dead sessions left, and vibepit's images that no container uses. The home volumes
+/// stay, and are told.
+pub async fn prune(engine: &Engine, runtime_dir: &RuntimeDir) -> Pruned {
     let mut pruned = leftovers(engine, runtime_dir).await;
     if let Err(error) = remove_images(engine, &mut pruned).await {
         pruned.failed.push(format!(
             "the engine does not list vibepit's images: {error}"
         ));
     }
-    for name in home_volumes(engine).await {
-        if !homes {
-            pruned.home_volumes.push(name);
-            continue;
-        }
-        let options = RemoveVolumeOptionsBuilder::default().build();
-        let removed = engine.docker.remove_volume(&name, Some(options)).await;
-        note(
-            &mut pruned,
-            format!("home volume {name}"),
-            removed.map_err(Into::into),
-        );
-    }
+    pruned.home_volumes = home_volumes(engine).await;
     pruned
 }
 
@@ -107,7 +94,7 @@ async fn remove_things(
     for found in engine.docker.list_networks(Some(options)).await? {
         let name = found.name.or(found.id).unwrap_or_default();
         if is_left_over(&found.labels.unwrap_or_default(), runtime_dir) {
-            let outcome = network::remove(engine, &name).await;
+            let outcome = proxy::remove_network(engine, &name).await;
             note(pruned, format!("network {name}"), outcome);
         }
     }

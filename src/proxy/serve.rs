@@ -81,7 +81,7 @@ impl Proxy {
     /// # Errors
     /// When one of them cannot be opened; then none is.
     pub async fn start(document: Document, reload: Reload) -> Result<Self, StartError> {
-        raise_descriptor_limit();
+        let descriptors = raise_descriptor_limit();
         let audit = document
             .audit
             .as_deref()
@@ -176,7 +176,7 @@ impl Proxy {
             tasks.spawn(server.serve_tcp(tcp));
         }
         if let Some(http) = http {
-            tasks.spawn(serve_http(http, road));
+            tasks.spawn(serve_http(http, road, descriptors));
         }
         if let Some((listener, config)) = tcp {
             // On loopback both sides are the person's own machine.
@@ -343,10 +343,14 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, StartError> {
     })
 }
 
-/// Two descriptors a tunnel: as many as the system lets this process have.
-fn raise_descriptor_limit() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // If it cannot be raised, there are fewer tunnels: no reason not to start.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
+/// As many descriptors as the system lets this process have, and how many those are.
+fn raise_descriptor_limit() -> usize {
+    /// Where nothing can be found out: what every system allows.
+    const USUAL: usize = 1024;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return USUAL;
+    };
+    // If it cannot be raised, there are fewer tunnels: no reason not to start.
+    let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+    usize::try_from(if raised { hard } else { soft }).unwrap_or(USUAL)
 }

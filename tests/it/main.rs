@@ -2,6 +2,7 @@
 
 mod support;
 
+mod attacks;
 mod cli;
 mod cli_logs;
 mod cli_terminal;
@@ -11,7 +12,9 @@ mod control_data;
 mod control_events;
 mod control_limits;
 mod control_rules;
+mod dns;
 mod forwarding;
+mod layering;
 mod mtls;
 mod mtls_control;
 mod openapi;

@@ -35,6 +35,8 @@ const IDLE: Duration = Duration::from_secs(120);
 const HEAD: Duration = Duration::from_secs(20);
 /// Connections of one sandbox at a time; the next one waits to be accepted.
 const CONNECTIONS: usize = 32 * 1024;
+/// Descriptors for everything else: the control plane, the name server and its questions.
+const RESERVED: usize = 1024;
 /// Pause after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -81,9 +83,10 @@ fn denied(refusal: Refusal) -> NotConnected {
     }
 }
 
-/// Serves the HTTP door until its listener fails for good.
-pub(super) async fn serve_http(listener: TcpListener, road: Arc<Road>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+/// Serves the HTTP door until its listener fails for good. `descriptors` is how many the process
+/// may have.
+pub(super) async fn serve_http(listener: TcpListener, road: Arc<Road>, descriptors: usize) {
+    let places = Arc::new(Semaphore::new(connections(descriptors)));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
@@ -102,6 +105,13 @@ pub(super) async fn serve_http(listener: TcpListener, road: Arc<Road>) {
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
     }
+}
+
+/// How many connections fit: each has two descriptors, and a part of them is not the sandbox's to
+/// use up, so that the control plane answers whatever the sandbox does.
+fn connections(descriptors: usize) -> usize {
+    let kept_back = RESERVED.min(descriptors / 4);
+    CONNECTIONS.min((descriptors - kept_back) / 2)
 }
 
 /// One connection: a CONNECT becomes a tunnel; anything else is served until a CONNECT comes,
@@ -148,15 +158,21 @@ async fn read_head(
         Ok(Err(error)) => return Err(error),
         Ok(Ok(0)) | Err(_) => return Ok(None),
     }
+    // Most heads come in one piece, and need no second clock.
+    match head::parse(buffer) {
+        Ok(Parsed::Complete(head)) => return Ok(Some(Ok(head))),
+        Ok(Parsed::Partial) => {}
+        Err(bad) => return Ok(Some(Err(bad))),
+    }
     let whole = async {
         loop {
+            if stream.read_buf(buffer).await? == 0 {
+                return Ok(Err(Bad::cut_short(buffer)));
+            }
             match head::parse(buffer) {
                 Ok(Parsed::Complete(head)) => return Ok(Ok(head)),
                 Ok(Parsed::Partial) => {}
                 Err(bad) => return Ok(Err(bad)),
-            }
-            if stream.read_buf(buffer).await? == 0 {
-                return Ok(Err(Bad::cut_short(buffer)));
             }
         }
     };

@@ -3,6 +3,8 @@
 //! are written.
 
 mod control;
+pub(crate) mod csv;
+pub(crate) mod dns;
 mod home;
 mod origin;
 mod proxy;
@@ -12,7 +14,7 @@ mod wire;
 
 pub(crate) use control::Events;
 pub(crate) use home::{Home, Ran};
-pub(crate) use origin::Origin;
+pub(crate) use origin::{Origin, closed_port, ok, own_loopback};
 pub(crate) use proxy::{Launch, Proxy};
 pub(crate) use require::require;
 pub(crate) use resolver::{Question, Resolver, Says};

@@ -1,10 +1,11 @@
 //! Origins: servers on loopback that do what a test says, and remember who came.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use super::{Message, PATIENCE, Wire};
@@ -12,26 +13,86 @@ use super::{Message, PATIENCE, Wire};
 /// A server. It listens for as long as the test's process lives.
 pub(crate) struct Origin {
     address: SocketAddr,
-    connections: Arc<AtomicUsize>,
+    visitors: Arc<Visitors>,
     requests: Arc<Mutex<Vec<Message>>>,
     events: Mutex<Receiver<Message>>,
+}
+
+/// Who came.
+#[derive(Default)]
+struct Visitors {
+    book: Mutex<Book>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Book {
+    connections: usize,
+    /// Connections that this end makes to see that all earlier ones were counted.
+    probes: Vec<SocketAddr>,
+}
+
+impl Visitors {
+    /// Counts one. Whether it is to be served: probes are not.
+    fn enter(&self, peer: SocketAddr) -> bool {
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let probe = book.probes.iter().position(|probe| *probe == peer);
+        match probe {
+            Some(at) => drop(book.probes.remove(at)),
+            None => book.connections += 1,
+        }
+        self.changed.notify_all();
+        probe.is_none()
+    }
+
+    /// How many there were before this moment: connections are taken in the order they came, so
+    /// that behind a probe of ours there is nobody who was here already.
+    fn count(&self, address: SocketAddr) -> usize {
+        use socket2::{Domain, Socket, Type};
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        let any: SocketAddr = if address.is_ipv4() {
+            ([127, 0, 0, 1], 0).into()
+        } else {
+            "[::1]:0".parse().expect("an address")
+        };
+        socket.bind(&any.into()).expect("a port");
+        let own = socket
+            .local_addr()
+            .expect("its address")
+            .as_socket()
+            .expect("of TCP");
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        book.probes.push(own);
+        drop(book);
+        socket
+            .connect(&address.into())
+            .expect("the origin takes a probe");
+        let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = |book: &mut Book| book.probes.contains(&own);
+        let counted = self.changed.wait_timeout_while(book, PATIENCE, waiting);
+        counted
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+            .connections
+    }
 }
 
 impl Origin {
     /// Serves each connection with a function, in a thread of its own.
     pub(crate) fn serving(serve: impl Fn(Wire) + Send + Sync + 'static) -> Self {
-        Self::at("127.0.0.1:0", move |wire, _| serve(wire)).expect("a port")
+        Self::at(here(), move |wire, _| serve(wire)).expect("a port")
     }
 
     /// Answers every request of every connection with what a function says, for as long as the
     /// client goes on. The requests are remembered.
     pub(crate) fn answering(answer: impl Fn(&Message) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        Self::answering_at("127.0.0.1:0", answer).expect("a port")
+        Self::answering_at(here(), answer).expect("a port")
     }
 
     /// As [`Self::answering`], at an address.
     pub(crate) fn answering_at(
-        address: &str,
+        address: SocketAddr,
         answer: impl Fn(&Message) -> Vec<u8> + Send + Sync + 'static,
     ) -> io::Result<Self> {
         Self::at(address, move |mut wire, seen| {
@@ -71,24 +132,26 @@ impl Origin {
     }
 
     fn at(
-        address: &str,
+        address: SocketAddr,
         serve: impl Fn(Wire, &dyn Fn(Message)) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
-        let connections = Arc::new(AtomicUsize::new(0));
+        let visitors = Arc::new(Visitors::default());
         let requests = Arc::new(Mutex::new(Vec::new()));
         let (send, events) = channel();
         let origin = Self {
             address,
-            connections: Arc::clone(&connections),
+            visitors: Arc::clone(&visitors),
             requests: Arc::clone(&requests),
             events: Mutex::new(events),
         };
         let serve = Arc::new(serve);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                connections.fetch_add(1, Ordering::SeqCst);
+                if !stream.peer_addr().is_ok_and(|peer| visitors.enter(peer)) {
+                    continue;
+                }
                 let (serve, requests, send) =
                     (Arc::clone(&serve), Arc::clone(&requests), send.clone());
                 thread::spawn(move || {
@@ -116,9 +179,10 @@ impl Origin {
         self.address.port()
     }
 
-    /// How many connections it has taken.
+    /// How many connections were made to it before this call.
+    #[track_caller]
     pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
+        self.visitors.count(self.address)
     }
 
     /// The requests it got, oldest first.
@@ -133,6 +197,10 @@ impl Origin {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.recv_timeout(PATIENCE).expect("a request")
     }
+}
+
+fn here() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
 }
 
 /// 200 with a text.
@@ -152,4 +220,13 @@ pub(crate) fn closed_port() -> u16 {
     drop(listener.accept());
     drop(client);
     port
+}
+
+/// An address of loopback that no other test uses, in this process or beside it.
+pub(crate) fn own_loopback() -> Ipv4Addr {
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    let [_, _, high, low] = process::id().to_be_bytes();
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let number = u8::try_from(number).expect("fewer than 256 of them");
+    Ipv4Addr::new(127, 128 | high, low, number)
 }

@@ -14,6 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use super::home::binary;
 use super::{Events, Home, Message, PATIENCE, Ran, Wire, control};
 
 /// How a proxy is to be started.
@@ -22,6 +23,7 @@ pub(crate) struct Launch {
     config: String,
     arguments: Vec<OsString>,
     dns: bool,
+    wrapper: Vec<OsString>,
 }
 
 /// A running proxy. Dropping it kills the process.
@@ -42,6 +44,7 @@ impl Launch {
             config: config.into(),
             arguments: Vec::new(),
             dns: true,
+            wrapper: Vec::new(),
         }
     }
 
@@ -63,6 +66,19 @@ impl Launch {
         self
     }
 
+    /// Writes a file into the environment.
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.home.home().join(name);
+        fs::write(&path, text).expect("a file");
+        path
+    }
+
+    /// Through a program that becomes the proxy, such as `sh -c '…; exec "$@"' sh`.
+    pub(crate) fn through(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(OsString::from).collect();
+        self
+    }
+
     /// Starts it and waits until its session is announced.
     #[track_caller]
     pub(crate) fn start(self) -> Proxy {
@@ -75,7 +91,14 @@ impl Launch {
     /// Starts it; how it ended, and what it said, where it does not.
     pub(crate) fn try_start(self) -> Result<Proxy, (ExitStatus, String)> {
         let config = self.home.write_config(&self.config);
-        let mut command = self.home.vibepit();
+        let mut command = match self.wrapper.split_first() {
+            None => self.home.vibepit(),
+            Some((program, arguments)) => {
+                let mut command = self.home.command(program);
+                command.args(arguments).arg(binary());
+                command
+            }
+        };
         command.args(["proxy", "--http", "127.0.0.1:0"]);
         if self.dns {
             command.args(["--dns", "127.0.0.1:0"]);

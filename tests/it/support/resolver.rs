@@ -19,10 +19,12 @@ pub(crate) struct Resolver {
 
 struct State {
     zone: Mutex<HashMap<String, Vec<Says>>>,
+    /// Of names that nothing is said of.
+    otherwise: Says,
     questions: Mutex<Vec<Question>>,
 }
 
-/// What the resolver says of a name. Names that nothing is said of do not exist.
+/// What the resolver says of a name.
 #[derive(Debug, Clone)]
 pub(crate) enum Says {
     /// These addresses, for A and AAAA as they fit.
@@ -55,12 +57,22 @@ pub(crate) struct Question {
 }
 
 impl Resolver {
-    /// Answers for these names.
+    /// Answers for these names; others do not exist.
     pub(crate) fn new(zone: &[(&str, Says)]) -> Self {
+        let resolver = Self::otherwise(Says::Fails(ResponseCode::NXDomain));
+        for (name, says) in zone {
+            resolver.set(name, says.clone());
+        }
+        resolver
+    }
+
+    /// Says the same of every name.
+    pub(crate) fn otherwise(otherwise: Says) -> Self {
         let (udp, tcp) = sockets();
         let address = udp.local_addr().expect("its address");
         let state = Arc::new(State {
             zone: Mutex::new(HashMap::new()),
+            otherwise,
             questions: Mutex::new(Vec::new()),
         });
         let over_udp = Arc::clone(&state);
@@ -72,11 +84,7 @@ impl Resolver {
                 thread::spawn(move || state.serve_tcp(stream));
             }
         });
-        let resolver = Self { address, state };
-        for (name, says) in zone {
-            resolver.set(name, says.clone());
-        }
-        resolver
+        Self { address, state }
     }
 
     /// Every name of a list at 127.0.0.1.
@@ -207,7 +215,7 @@ impl State {
     fn says(&self, question: &Question) -> Says {
         let mut zone = self.zone.lock().unwrap_or_else(PoisonError::into_inner);
         match zone.get_mut(&question.name.to_ascii_lowercase()) {
-            None => Says::Fails(ResponseCode::NXDomain),
+            None => self.otherwise.clone(),
             Some(says) if says.len() > 1 && question.kind == RecordType::A => {
                 says.pop().expect("more than one")
             }

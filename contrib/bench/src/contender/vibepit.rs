@@ -1,0 +1,106 @@
+//! vibepit, as `vibepit proxy` runs it: a session with a runtime directory of its own.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::{ALLOWED, Place};
+use crate::process::{Process, free_address};
+
+/// A proxy that answers.
+pub(crate) struct Started {
+    pub(crate) http: SocketAddr,
+    pub(crate) process: Process,
+    /// The home of this one session: HOME, XDG_RUNTIME_DIR and the rest are in it.
+    pub(crate) home: PathBuf,
+    pub(crate) control: PathBuf,
+    /// From its start until /healthz said yes.
+    pub(crate) ready_in: Duration,
+}
+
+/// Starts a proxy with the one rule that the others have, and so many that match nothing.
+pub(crate) fn start(place: &Place, fillers: usize) -> Result<Started> {
+    let http = free_address()?;
+    let dns = free_address()?;
+    let home = place.directory.join(format!("vibepit-{}", http.port()));
+    for part in ["", "runtime", "socket"] {
+        fs::DirBuilder::new().mode(0o700).create(home.join(part))?;
+    }
+    let control = home.join("socket/control.sock");
+    let mut command = command(&place.vibepit, &home);
+    command
+        .arg("proxy")
+        .arg("--http")
+        .arg(http.to_string())
+        .arg("--dns")
+        .arg(dns.to_string());
+    command
+        .arg("--control")
+        .arg(&control)
+        .arg("--name")
+        .arg("bench");
+    command.arg("--config").arg(configuration(place, fillers)?);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let start = Instant::now();
+    let mut process = Process::start("vibepit", &mut command)?;
+    process.wait_until(|| healthy(&control).unwrap_or(false))?;
+    let ready_in = start.elapsed();
+    process.wait_for_port(http)?;
+    Ok(Started {
+        http,
+        process,
+        home,
+        control,
+        ready_in,
+    })
+}
+
+/// A vibepit command that sees this session and nothing of the person who measures.
+pub(crate) fn command(program: &Path, home: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", home);
+    command.env("XDG_RUNTIME_DIR", home.join("runtime"));
+    command.env("XDG_STATE_HOME", home.join("state"));
+    command.env("XDG_CONFIG_HOME", home.join("config"));
+    command.current_dir(home);
+    command
+}
+
+/// Writes the configuration once for each number of rules.
+fn configuration(place: &Place, fillers: usize) -> Result<PathBuf> {
+    let file = place.directory.join(format!("vibepit-{fillers}.toml"));
+    if file.exists() {
+        return Ok(file);
+    }
+    let mut out = io::BufWriter::new(fs::File::create(&file)?);
+    writeln!(
+        out,
+        "allow_cidr = [\"127.0.0.0/8\"]\nupstream_dns = [\"127.0.0.1:53\"]"
+    )?;
+    writeln!(out, "allow = [\n\"{ALLOWED}:*\",")?;
+    for filler in 0..fillers {
+        writeln!(out, "\"h{filler}.bulk.example:443\",")?;
+    }
+    writeln!(out, "]")?;
+    out.flush()?;
+    Ok(file)
+}
+
+fn healthy(control: &Path) -> io::Result<bool> {
+    let mut stream = UnixStream::connect(control)?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: vibepit\r\nConnection: close\r\n\r\n")?;
+    let mut status = [0; 12];
+    stream.read_exact(&mut status)?;
+    Ok(&status == b"HTTP/1.1 200")
+}

@@ -1,0 +1,75 @@
+//! Whole TLS 1.3 handshakes through a new tunnel each, and the first byte after it. The ends do
+//! most of the work; what shows in a proxy is several small writes to and fro.
+
+use std::io;
+use std::sync::Arc;
+
+use anyhow::Result;
+use rustls::client::Resumption;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::AsyncReadExt;
+use tokio_rustls::TlsConnector;
+
+use super::{Aim, Bench, Cell, Metric, Unit, Workload};
+use crate::load::{Client, Way};
+
+pub(crate) struct Tls {
+    pub(crate) clients: usize,
+}
+
+impl Workload for Tls {
+    fn name(&self) -> String {
+        format!("tls-{}", self.clients)
+    }
+
+    fn unit(&self) -> Unit {
+        Unit::OPERATIONS
+    }
+
+    fn aims(&self) -> Vec<Aim> {
+        vec![Aim::at_most(Metric::Cpu, 1.4, Some("tokio"))]
+    }
+
+    fn round(&self, bench: &Bench) -> Vec<Cell> {
+        let services = &bench.origin.services;
+        bench.each(
+            |_| true,
+            |contender| {
+                let connector = connector(&services.certificate)?;
+                let way = Way::new(contender.proxy, &services.tls);
+                bench.timed(contender.id(), self.clients, |client| Handshake {
+                    way: way.of_client(client),
+                    connector: connector.clone(),
+                })
+            },
+        )
+    }
+}
+
+struct Handshake {
+    way: Way,
+    connector: TlsConnector,
+}
+
+impl Client for Handshake {
+    async fn operation(&mut self) -> io::Result<()> {
+        let stream = self.way.open().await?;
+        let name = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
+        let mut stream = self.connector.connect(name, stream).await?;
+        stream.read_u8().await.map(drop)
+    }
+}
+
+fn connector(certificate: &str) -> Result<TlsConnector> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(certificate.as_bytes())?)?;
+    let mut config =
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    Ok(TlsConnector::from(Arc::new(config)))
+}

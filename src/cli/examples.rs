@@ -1,0 +1,125 @@
+//! The examples of `--help` and of the manual pages. A line of two blanks says what the lines of
+//! six blanks behind it do. A test holds every command here against the arguments' definitions.
+
+pub(super) const VIBEPIT: &str = "\
+Examples:
+  A shell in a sandbox that sees this project and reaches nothing:
+      vibepit
+  From another terminal, what it asks for, and the one host that it needs:
+      vibepit logs --follow
+      vibepit allow registry.example.com
+  One command, and what it may reach from the start:
+      vibepit run --allow example.com -- curl -sI https://example.com
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 no such session, 4 several sessions and no choice, \
+5 refused by the control plane. `run` passes the command's own code through.";
+
+pub(super) const RUN: &str = "\
+Examples:
+  One command that may reach one host, on ports 80 and 443:
+      vibepit run --allow example.com -- curl -sI https://example.com
+  Another project, a token, a data set that must not change:
+      vibepit run --env TOKEN --volume /srv/data:/data:ro ~/src/tool -- make
+  An image in the place of this machine's own programs:
+      vibepit run --image docker.io/library/python:3.13 -- python3 app.py";
+
+pub(super) const SESSIONS: &str = "\
+Examples:
+  What runs now:
+      vibepit sessions
+  Each session that comes or goes, a JSON object a line:
+      vibepit sessions --watch --json";
+
+pub(super) const STATUS: &str = "\
+Examples:
+  The session of this directory's project:
+      vibepit status
+  Another one, by the start of its id:
+      vibepit status --session 3f9a";
+
+pub(super) const ALLOW: &str = "\
+Examples:
+  One name, on ports 80 and 443, until the session ends:
+      vibepit allow api.example.com
+  Every name one label below, on one port, for ten minutes:
+      vibepit allow --for 10m '*.example.com:443'
+  An address and a network, with their ports:
+      vibepit allow 192.0.2.7:22 '198.51.100.0/24:*'";
+
+pub(super) const DENY: &str = "\
+Examples:
+  Whatever allows it, until the session ends:
+      vibepit deny telemetry.example.com
+  Every name below, on every port:
+      vibepit deny '**.ads.example:*'";
+
+pub(super) const REVOKE: &str = "\
+Examples:
+  The entry as it was allowed:
+      vibepit revoke api.example.com";
+
+pub(super) const RULES: &str = "\
+Examples:
+  What is in force:
+      vibepit rules
+  The entries of rules that nothing has used yet:
+      vibepit rules --json | jq -r '.rules[] | select(.hits == 0) | .entry'";
+
+pub(super) const EXPLAIN: &str = "\
+Examples:
+  Would port 443 of this host be let through, and by which rule?
+      vibepit explain api.example.com
+  Another port:
+      vibepit explain api.example.com:8443";
+
+pub(super) const LOGS: &str = "\
+Examples:
+  The last hundred decisions:
+      vibepit logs
+  Everything from now on:
+      vibepit logs --follow --lines 0
+  What was refused, as JSON:
+      vibepit logs --json | jq -c 'select(.verdict == \"deny\")'";
+
+pub(super) const CONNECTIONS: &str = "\
+Examples:
+  What is open, with the bytes that went up and down:
+      vibepit connections";
+
+pub(super) const CONFIG_CHECK: &str = "\
+Examples:
+  The person's own configuration:
+      vibepit config check
+  A file, before it is put in its place:
+      vibepit config check ./config.toml";
+
+pub(super) const PRUNE: &str = "\
+Examples:
+  After a crash:
+      vibepit prune
+  The homes of projects are kept; this removes the one that it names:
+      docker volume rm NAME";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  For bash, as its completion package looks for them:
+      vibepit completions bash > ~/.local/share/bash-completion/completions/vibepit
+  For fish:
+      vibepit completions fish > ~/.config/fish/completions/vibepit.fish
+  For zsh, in a directory of $fpath:
+      vibepit completions zsh > ~/.zfunc/_vibepit";
+
+pub(super) const MAN: &str = "\
+Examples:
+  Read the manual without installing it:
+      vibepit man | man -l -
+  Install every page:
+      vibepit man --dir ~/.local/share/man/man1";
+
+pub(super) const PROXY: &str = "\
+Examples:
+  A proxy for programs that obey HTTPS_PROXY:
+      vibepit proxy --allow '*.example.com'
+      HTTPS_PROXY=http://127.0.0.1:3128 curl -sI https://www.example.com
+  A proxy for the containers of a network, with a name server and a file of rules:
+      vibepit proxy --http 172.20.0.1:3128 --dns 172.20.0.1:53 --config rules.toml --name build";

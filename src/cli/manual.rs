@@ -1,0 +1,205 @@
+//! `man`: the manual pages. What can be typed, and the examples, come from the arguments' own
+//! definitions; what else there is to know is written by hand, in roff, in `man/*.1.in`, and
+//! stands between the two.
+
+use std::process::ExitCode;
+
+use clap::{Command, CommandFactory};
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use super::args::{Cli, ManArgs};
+use super::failure::Failure;
+use super::output::Output;
+
+/// The sections that are written by hand, by page.
+const WRITTEN: [(&str, &str); 2] = [
+    ("vibepit", include_str!("../../man/vibepit.1.in")),
+    (
+        "vibepit-proxy",
+        include_str!("../../man/vibepit-proxy.1.in"),
+    ),
+];
+
+/// How far the commands of [`super::examples`] are indented, and what is said about them.
+const COMMAND_INDENT: &str = "      ";
+const TEXT_INDENT: &str = "  ";
+
+/// A manual page: its name, without the section, and its roff.
+struct Page {
+    name: String,
+    roff: String,
+}
+
+pub(super) fn run(args: &ManArgs, out: &Output) -> Result<ExitCode, Failure> {
+    let pages = pages()?;
+    let Some(dir) = &args.dir else {
+        out.raw(pages[0].roff.as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let cannot_write = |path: &std::path::Path| {
+        let path = path.display().to_string();
+        move |error| Failure::failed(format!("cannot write {path}: {error}"))
+    };
+    std::fs::create_dir_all(dir).map_err(cannot_write(dir))?;
+    for page in &pages {
+        let path = dir.join(format!("{}.1", page.name));
+        std::fs::write(&path, &page.roff).map_err(cannot_write(&path))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The page of `vibepit` first, then one a command.
+fn pages() -> Result<Vec<Page>, Failure> {
+    // `help` is no command of its own, and would have a page at each level.
+    let mut command = Cli::command()
+        .disable_help_subcommand(true)
+        .mut_subcommands(|command| command.disable_help_subcommand(true));
+    // Gives each command its full name, and what it inherits.
+    command.build();
+    let mut pages = Vec::new();
+    collect(&command, &mut pages)?;
+    Ok(pages)
+}
+
+fn collect(command: &Command, pages: &mut Vec<Page>) -> Result<(), Failure> {
+    pages.push(page(command)?);
+    command
+        .get_subcommands()
+        .try_for_each(|command| collect(command, pages))
+}
+
+fn page(command: &Command) -> Result<Page, Failure> {
+    let name = command.get_display_name().unwrap_or(command.get_name());
+    let mut generated = Vec::new();
+    Man::new(adapted(command))
+        // A date would make the pages of every build differ. An empty argument has to be quoted.
+        .date("\"\"")
+        .source(concat!("vibepit ", env!("CARGO_PKG_VERSION")))
+        .manual("User Commands")
+        .render(&mut generated)?;
+    let mut roff = typeset(&String::from_utf8_lossy(&generated));
+    for (_, sections) in WRITTEN.iter().filter(|(page, _)| *page == name) {
+        roff.push_str(sections);
+    }
+    if let Some(text) = command.get_after_long_help() {
+        roff.push_str(&typeset(&examples(&text.to_string())));
+    }
+    if let Some((parent, _)) = name.rsplit_once('-') {
+        roff.push_str(&see_also(parent));
+    }
+    Ok(Page {
+        name: name.to_owned(),
+        roff,
+    })
+}
+
+/// What a manual page says otherwise than `--help`.
+fn adapted(command: &Command) -> Command {
+    let about = command
+        .get_about()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let description = command
+        .get_long_about()
+        .map_or_else(|| format!("{about}."), ToString::to_string);
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage).to_owned();
+    command
+        .clone()
+        // man-pages(7): no capital, no full stop behind the dash.
+        .about(uncapitalised(&about))
+        .long_about(description)
+        .override_usage(usage)
+        .subcommand_help_heading("COMMANDS")
+        // It stands in the foot of every page.
+        .version(None::<&str>)
+        .after_long_help(None::<&str>)
+}
+
+fn uncapitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(chars).collect()
+    })
+}
+
+/// The examples of `--help`, as a section. What follows a blank line is not one of them.
+fn examples(text: &str) -> String {
+    let mut roff = Roff::new();
+    roff.control("SH", ["EXAMPLES"]);
+    let mut lines = text.lines().take_while(|line| !line.is_empty()).peekable();
+    while let Some(line) = lines.next() {
+        if let Some(command) = line.strip_prefix(COMMAND_INDENT) {
+            roff.control("RS", ["4"]).control("nf", []);
+            roff.text([bold(command)]);
+            while let Some(more) = lines.next_if(|line| line.starts_with(COMMAND_INDENT)) {
+                roff.text([bold(&more[COMMAND_INDENT.len()..])]);
+            }
+            roff.control("fi", []).control("RE", []);
+        } else if let Some(text) = line.strip_prefix(TEXT_INDENT) {
+            roff.control("PP", []).text([roman(text)]);
+        }
+    }
+    // Only commands have apostrophes that matter: shells take no other.
+    roff.to_roff().replace('\'', r"\(aq")
+}
+
+fn see_also(parent: &str) -> String {
+    let mut names: Vec<&str> = vec!["vibepit"];
+    names.extend((parent != "vibepit").then_some(parent));
+    let mut roff = Roff::new();
+    roff.control("SH", ["SEE ALSO"]);
+    for (at, name) in names.iter().enumerate() {
+        let comma = if at + 1 < names.len() { "," } else { "" };
+        roff.text([bold(*name), roman(format!("(1){comma}"))]);
+    }
+    roff.to_roff()
+}
+
+/// Help texts mark commands with backquotes; a page shows them in bold. The characters that troff
+/// would make typographic ones of stay what they are, so that a command can be copied
+/// (groff_char(7)).
+fn typeset(roff: &str) -> String {
+    let mut text = String::with_capacity(roff.len());
+    let mut in_code = false;
+    for c in roff.chars() {
+        match c {
+            '`' => {
+                text.push_str(if in_code { r"\fR" } else { r"\fB" });
+                in_code = !in_code;
+            }
+            '~' => text.push_str(r"\(ti"),
+            '^' => text.push_str(r"\(ha"),
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_hand_written_text_belongs_to_a_page() {
+        let pages = pages().unwrap();
+        for (name, _) in WRITTEN {
+            assert!(pages.iter().any(|page| page.name == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        for page in pages().unwrap() {
+            // `config` alone does nothing.
+            let group = page.name == "vibepit-config";
+            assert_ne!(page.roff.contains(".SH EXAMPLES"), group, "{}", page.name);
+        }
+    }
+
+    #[test]
+    fn what_is_marked_as_code_is_bold_and_can_be_copied() {
+        assert_eq!(typeset("say `a ~b` now"), r"say \fBa \(tib\fR now");
+    }
+}

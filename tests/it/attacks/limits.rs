@@ -1,0 +1,109 @@
+//! Rows about how much there may be of something, and whose it is.
+
+use std::collections::HashSet;
+use std::os::unix::fs::PermissionsExt;
+use std::{fs, thread};
+
+use hickory_proto::rr::RecordType;
+
+use crate::support::dns::{Tcp, question};
+use crate::support::{Launch, Origin, Proxy, Resolver, Wire};
+
+/// As many entries as the log keeps (`proxy::ledger`).
+const LOG: usize = 10_000;
+/// As many destinations as are counted.
+const DESTINATIONS: usize = 1024;
+
+#[test]
+pub(super) fn a_flood_of_names_leaves_bounded_books() {
+    // Fewer names than in the table, and more than anything that is kept.
+    const NAMES: usize = LOG + 2000;
+    let proxy = Proxy::start("");
+    let mut client = Tcp::to(proxy.dns());
+    for number in 0..NAMES {
+        let asked = question(&format!("x{number}.attacker.example"), RecordType::A);
+        client.send(&asked.to_vec().expect("a question"));
+        client.receive().expect("an answer");
+    }
+    let stats = proxy.read("/stats");
+    let destinations = stats["destinations"].as_array().expect("destinations");
+    assert!(destinations.len() <= DESTINATIONS, "{}", destinations.len());
+    let newest = format!("x{}.attacker.example", NAMES - 1);
+    assert_eq!(destinations[0]["target"], newest);
+    let mut kept = HashSet::new();
+    let mut after = 0;
+    loop {
+        let entries = proxy.logs(after);
+        let Some(last) = entries.last() else { break };
+        after = last["id"].as_u64().expect("a number");
+        kept.extend(entries.iter().map(|entry| entry["domain"].to_string()));
+    }
+    assert_eq!(kept.len(), LOG);
+    assert_eq!(proxy.read("/session")["counts"]["refused"], NAMES);
+}
+
+#[test]
+pub(super) fn a_proxy_without_descriptors_still_answers_its_owner() {
+    let resolver = Resolver::at_loopback(&["a.test"]);
+    let origin = Origin::silent();
+    let config = format!(
+        "allow = [\"a.test:*\"]\nallow_cidr = [\"127.0.0.0/8\"]\n{}",
+        resolver.config()
+    );
+    let few = "ulimit -n 256 && exec \"$@\"";
+    let proxy = Launch::new(config)
+        .through(&["sh", "-c", few, "sh"])
+        .start();
+    let target = format!("a.test:{}", origin.port());
+    // More than there can be: those that get no descriptor wait to be accepted.
+    let waiting: Vec<Wire> = (0..300)
+        .map(|_| {
+            let mut wire = proxy.client();
+            wire.send(format!(
+                "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"
+            ));
+            wire
+        })
+        .collect();
+    // When one tunnel that is open ends, another one gets its place: until then the rest waits.
+    let mut open = waiting;
+    let head = open[0].head();
+    assert_eq!(head.status(), 200, "{head:?}");
+    let session = proxy.read("/session");
+    let connections = session["counts"]["connections"].as_u64().expect("a number");
+    assert!((1..=128).contains(&connections), "{session}");
+    proxy.does("/deny", &serde_json::json!({"entries": ["b.test:443"]}));
+    proxy.cli(&["rules"]).ok();
+    // Every one of them is served in the end.
+    let rest = open.split_off(1);
+    drop(open);
+    thread::scope(|scope| {
+        for mut wire in rest {
+            scope.spawn(move || {
+                let head = wire.head();
+                assert_eq!(head.status(), 200, "{head:?}");
+            });
+        }
+    });
+}
+
+#[test]
+pub(super) fn a_session_is_never_a_path_out_of_the_runtime_directory() {
+    let proxy = Proxy::start("");
+    for asked in ["../../etc", "..", ".", "/", "", "../vibepit"] {
+        let ran = proxy.cli(&["rules", "--session", asked]);
+        assert_eq!(ran.code, Some(3), "{asked:?}: {ran:?}");
+    }
+    proxy.cli(&["rules", "--session", proxy.id()]).ok();
+}
+
+#[test]
+pub(super) fn the_audit_file_is_its_owners_alone() {
+    // The table would rotate it and bound its size; in the design it is one file a session.
+    let proxy = Proxy::start("");
+    let file = fs::metadata(proxy.audit_file()).expect("the audit file");
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    let directory = proxy.audit_file().parent().expect("a directory").to_owned();
+    let directory = fs::metadata(directory).expect("its directory");
+    assert_eq!(directory.permissions().mode() & 0o777, 0o700);
+}

@@ -3,7 +3,22 @@
 mod support;
 
 mod attacks;
+mod cli;
+mod cli_logs;
+mod cli_terminal;
+mod control;
+mod control_curl;
+mod control_data;
+mod control_events;
+mod control_limits;
+mod control_rules;
 mod dns;
 mod forwarding;
 mod layering;
 mod mtls;
+mod mtls_control;
+mod openapi;
+mod openapi_schema;
+mod peers;
+mod sessions;
+mod sessions_launched;

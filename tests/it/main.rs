@@ -3,5 +3,7 @@
 mod support;
 
 mod attacks;
+mod docs;
 mod forwarding;
 mod mtls;
+mod scripts;

@@ -3,7 +3,10 @@
 mod support;
 
 mod attacks;
+
+mod dns;
 mod docs;
 mod forwarding;
+mod layering;
 mod mtls;
 mod scripts;

@@ -37,7 +37,7 @@ use crate::proxy::ledger::Passage;
 use crate::proxy::relay::relay;
 
 use super::head::Bad;
-use super::inlet::{Ending, Inlet};
+use super::inlet::{ContentFault, Ending, Inlet};
 use super::{Road, answer, connect, refuse};
 
 /// How long an origin may think before the first byte of its answer: language models think long.
@@ -59,9 +59,11 @@ pub(super) async fn serve(
     let client = Arc::new(Client {
         road: Arc::clone(road),
         abort: abort.clone(),
+        fault: ContentFault::default(),
         origin: Mutex::new(None),
         upgraded: Mutex::new(None),
     });
+    let inlet = Inlet::new(stream, buffer, client.fault.clone());
     let service = {
         let client = Arc::clone(&client);
         service_fn(move |request| {
@@ -74,7 +76,7 @@ pub(super) async fn serve(
         .half_close(true)
         .auto_date_header(false)
         .max_buf_size(128 * 1024)
-        .serve_connection(TokioIo::new(Inlet::new(stream, buffer)), service);
+        .serve_connection(TokioIo::new(inlet), service);
     let parts = match connection.without_shutdown().await {
         Ok(parts) => parts,
         Err(error) => return Err(io::Error::other(error)),
@@ -123,6 +125,7 @@ async fn tunnel(
 struct Client {
     road: Arc<Road>,
     abort: AbortHandle,
+    fault: ContentFault,
     /// The connection to the last target; requests come one after the other.
     origin: Mutex<Option<Origin>>,
     /// Set when the answer was 101: both sides of the tunnel to be.
@@ -198,6 +201,10 @@ impl Client {
         let answer = match timeout(ANSWER, sender.send_request(request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
+                // The content that the client sent may be what broke it.
+                if let Some(bad) = self.fault.take() {
+                    return Err(self.road.malformed(&bad, Door::Http).await);
+                }
                 let why = format!("it ended the connection without an answer: {error}");
                 return Err(self
                     .broken(&target, rule, 502, "connection_terminated", why)

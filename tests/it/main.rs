@@ -3,7 +3,6 @@
 mod support;
 
 mod attacks;
-
 mod dns;
 mod docs;
 mod forwarding;

@@ -42,6 +42,22 @@ pub(crate) fn user(engine: &Engine) -> String {
     format!("{uid}:{gid}")
 }
 
+/// Makes a container of an image that is made or found first, and does both once more if the
+/// image has gone meanwhile: somebody else's prune may take it until a container holds it.
+pub(crate) async fn create_from<I, T>(
+    mut image: impl AsyncFnMut() -> Result<I>,
+    mut create: impl AsyncFnMut(I) -> Result<T>,
+) -> Result<T> {
+    let first = image().await?;
+    match create(first).await {
+        Err(error) if error.downcast_ref().is_some_and(is_missing) => {
+            let second = image().await?;
+            create(second).await
+        }
+        outcome => outcome,
+    }
+}
+
 pub(crate) async fn create(engine: &Engine, name: &str, body: ContainerCreateBody) -> Result<()> {
     let options = CreateContainerOptionsBuilder::default().name(name).build();
     engine.docker.create_container(Some(options), body).await?;

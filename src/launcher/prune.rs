@@ -9,7 +9,7 @@ use bollard::query_parameters::{
 
 use super::engine::Engine;
 use super::labels::{OURS, OWNER, RUNTIME_DIR, SESSION};
-use super::{container, network};
+use super::{container, proxy};
 use crate::session::{self, RuntimeDir, SessionId};
 
 /// What a pruning did.
@@ -94,7 +94,7 @@ async fn remove_things(
     for found in engine.docker.list_networks(Some(options)).await? {
         let name = found.name.or(found.id).unwrap_or_default();
         if is_left_over(&found.labels.unwrap_or_default(), runtime_dir) {
-            let outcome = network::remove(engine, &name).await;
+            let outcome = proxy::remove_network(engine, &name).await;
             note(pruned, format!("network {name}"), outcome);
         }
     }

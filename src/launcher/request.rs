@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::environment::Variable;
 use super::offlimits::OffLimits;
 use super::project::Project;
-use super::volume::VolumeSpec;
+use super::sandbox::{Variable, VolumeSpec};
 use crate::api::PolicyDocument;
 use crate::session::RuntimeDir;
 

@@ -7,7 +7,7 @@ use std::borrow::Borrow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::entry::{Entry, Ports};
+use super::entry::Entry;
 use super::host::{Host, Target};
 use super::index::{Index, Run};
 use super::verdict::{Origin, Scope, Verdict};

@@ -6,14 +6,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use bollard::Docker;
 
-use super::super::userland::Userland;
+use super::super::sandbox::Userland;
 use super::tarball::Tarball;
 use super::{BASE, Image};
 
-/// Directories that programs expect. The root is read-only; what is written to gets a tmpfs.
-const SKELETON: [&str; 11] = [
-    "/dev", "/etc", "/home", "/mnt", "/proc", "/run", "/sbin", "/srv", "/sys", "/tmp", "/var/tmp",
+/// Directories that programs expect. The root is read-only.
+const SKELETON: [&str; 8] = [
+    "/dev", "/etc", "/home", "/mnt", "/proc", "/sbin", "/srv", "/sys",
 ];
+
+/// Directories that get a tmpfs. It takes their mode: runc sets it over any option that says
+/// another.
+const SCRATCH: [&str; 3] = ["/run", "/tmp", "/var/tmp"];
 
 /// A home directory as it is in the image: a new volume that is mounted there takes it over.
 pub(crate) struct Home {
@@ -34,8 +38,11 @@ fn pack(userland: &Userland, home: &Home) -> std::io::Result<Tarball> {
     for directory in SKELETON {
         tarball.directory(Path::new(directory))?;
     }
+    for directory in SCRATCH {
+        tarball.directory_of(Path::new(directory), 0o1777, (0, 0))?;
+    }
     for directory in std::iter::once(&home.path).chain(&home.directories) {
-        tarball.own_directory(directory, home.owner)?;
+        tarball.directory_of(directory, 0o700, home.owner)?;
     }
     for (path, target) in &userland.links {
         tarball.link(path, target)?;

@@ -24,24 +24,23 @@ impl Tarball {
 
     /// Adds a directory and those above it, unless they are there.
     pub(super) fn directory(&mut self, path: &Path) -> io::Result<()> {
-        let path = relative(path);
-        if path.as_os_str().is_empty() || self.directories.iter().any(|known| known == path) {
+        if path == Path::new("/") || self.has(path) {
             return Ok(());
         }
-        if let Some(parent) = path.parent() {
-            self.directory(parent)?;
-        }
-        self.directories.push(path.to_owned());
-        let mut header = header(EntryType::Directory, 0o755, 0);
-        self.builder.append_data(&mut header, path, io::empty())
+        self.directory_of(path, 0o755, (0, 0))
     }
 
-    /// Adds a directory that is somebody's own, and those above it.
-    pub(super) fn own_directory(&mut self, path: &Path, owner: (u32, u32)) -> io::Result<()> {
+    /// Adds a directory with a mode and an owner, and those above it.
+    pub(super) fn directory_of(
+        &mut self,
+        path: &Path,
+        mode: u32,
+        owner: (u32, u32),
+    ) -> io::Result<()> {
         self.above(path)?;
         let path = relative(path);
         self.directories.push(path.to_owned());
-        let mut header = header(EntryType::Directory, 0o700, 0);
+        let mut header = header(EntryType::Directory, mode, 0);
         header.set_uid(owner.0.into());
         header.set_gid(owner.1.into());
         self.builder.append_data(&mut header, path, io::empty())
@@ -79,6 +78,11 @@ impl Tarball {
             .into_inner()
             .map(Bytes::from)
             .unwrap_or_default()
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        let path = relative(path);
+        path.as_os_str().is_empty() || self.directories.iter().any(|known| known == path)
     }
 
     fn above(&mut self, path: &Path) -> io::Result<()> {

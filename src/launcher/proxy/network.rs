@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, NetworkConnectRequest, NetworkCreateRequest};
 
-use super::engine::Engine;
-use super::image::is_missing;
-use super::labels::Names;
+use super::super::engine::Engine;
+use super::super::image::is_missing;
+use super::super::labels::Names;
 
 /// The network every engine starts with, through which the proxy reaches the world.
 const OUTSIDE: &str = "bridge";
@@ -22,7 +22,7 @@ const ISOLATED_GATEWAYS_SINCE: (u32, u32) = (28, 0);
 /// Makes the session's network.
 ///
 /// `internal` alone would leave every service of the host reachable at the gateway's address.
-pub(crate) async fn create(engine: &Engine, names: &Names) -> Result<()> {
+pub(super) async fn create(engine: &Engine, names: &Names) -> Result<()> {
     let option = match engine.facts().release >= ISOLATED_GATEWAYS_SINCE {
         true => ("com.docker.network.bridge.gateway_mode_ipv4", "isolated"),
         false => ("com.docker.network.bridge.inhibit_ipv4", "true"),
@@ -65,7 +65,7 @@ pub(crate) async fn remove(engine: &Engine, name: &str) -> Result<()> {
 }
 
 /// Gives a container that is not running yet the way out.
-pub(crate) async fn open_to_the_outside(engine: &Engine, container: &str) -> Result<()> {
+pub(super) async fn open_to_the_outside(engine: &Engine, container: &str) -> Result<()> {
     let request = NetworkConnectRequest {
         container: container.to_owned(),
         endpoint_config: None,
@@ -81,15 +81,15 @@ pub(crate) async fn open_to_the_outside(engine: &Engine, container: &str) -> Res
 
 /// A running proxy's two addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Addresses {
+pub(super) struct Addresses {
     /// On the session's network: where the sandbox knocks.
-    pub(crate) inside: Ipv4Addr,
+    pub(super) inside: Ipv4Addr,
     /// On the engine's bridge: where the published control port ends.
-    pub(crate) outside: Ipv4Addr,
+    pub(super) outside: Ipv4Addr,
 }
 
 impl Addresses {
-    pub(crate) fn of(proxy: &ContainerInspectResponse, names: &Names) -> Result<Self> {
+    pub(super) fn of(proxy: &ContainerInspectResponse, names: &Names) -> Result<Self> {
         Ok(Self {
             inside: address(proxy, &names.network())?,
             outside: address(proxy, OUTSIDE)?,

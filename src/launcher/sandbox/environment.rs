@@ -74,22 +74,22 @@ const PROGRAM_TREES: [&str; 6] = [
 ];
 
 /// What a command's environment is made of.
-pub(crate) struct Environment<'a> {
+pub(super) struct Environment<'a> {
     /// The proxy's HTTP door.
-    pub(crate) proxy: SocketAddr,
+    pub(super) proxy: SocketAddr,
     /// The home directory in the sandbox.
-    pub(crate) home: &'a Path,
+    pub(super) home: &'a Path,
     /// This process's PATH, when the sandbox has the host's programs; an image has its own.
-    pub(crate) host_path: Option<String>,
+    pub(super) host_path: Option<String>,
     /// The kind of terminal, when the command gets one.
-    pub(crate) term: Option<String>,
+    pub(super) term: Option<String>,
     /// What the person passes on; it comes last and wins.
-    pub(crate) variables: &'a [Variable],
+    pub(super) variables: &'a [Variable],
 }
 
 impl Environment<'_> {
     /// The variables as `NAME=VALUE`.
-    pub(crate) fn list(&self) -> Vec<String> {
+    pub(super) fn list(&self) -> Vec<String> {
         let proxy = format!("http://{}", self.proxy);
         let mut list = Vec::new();
         for name in ["http_proxy", "https_proxy"] {

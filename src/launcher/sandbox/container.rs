@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 
 use bollard::models::{ContainerCreateBody, HostConfig};
 
-use super::container::{self, MIB};
-use super::engine::Engine;
-use super::image::Image;
-use super::labels::Names;
-use super::mounts::{Bind, MountTable, volume};
-use super::userland::Userland;
-use super::volume::Volume;
+use super::super::container::{self, MIB};
+use super::super::engine::Engine;
+use super::super::image::Image;
+use super::super::labels::Names;
+use super::super::mounts::{Bind, MountTable, volume};
+use super::Inside;
 
 /// Processes and threads: a parallel build, not a fork bomb.
 const PIDS: i64 = 4096;
@@ -29,36 +28,53 @@ const SCRATCH_OPTIONS: &str = "rw,exec,nosuid,nodev,mode=1777";
 /// What lies over a directory that the sandbox is not to see.
 const COVER_OPTIONS: &str = "ro,noexec,nosuid,nodev,size=4k,mode=0555";
 
-/// Everything that the container is made of.
-pub(crate) struct Plan<'a> {
-    pub(crate) image: &'a Image,
-    /// The host's programs; none when the person named an image.
-    pub(crate) userland: Option<&'a Userland>,
+/// Everything that the container is made of, but its image.
+pub(super) struct Plan<'a> {
+    pub(super) inside: &'a Inside,
     /// Read-write, at its own path, and the working directory.
-    pub(crate) project: &'a Path,
+    pub(super) project: &'a Path,
     /// The project's own settings, covered.
-    pub(crate) meta: Option<PathBuf>,
-    pub(crate) home: &'a Path,
-    pub(crate) home_volume: &'a str,
-    pub(crate) volumes: Vec<Volume>,
-    pub(crate) resolv_conf: PathBuf,
-    pub(crate) proxy: Ipv4Addr,
-    pub(crate) env: Vec<String>,
-    /// Empty: what the image says.
-    pub(crate) command: Vec<String>,
+    pub(super) meta: Option<PathBuf>,
+    /// The only name server there is.
+    pub(super) resolv_conf: PathBuf,
+    pub(super) proxy: Ipv4Addr,
+    pub(super) env: Vec<String>,
     /// Rows and columns of the terminal it gets.
-    pub(crate) terminal: Option<(u16, u16)>,
+    pub(super) terminal: Option<(u16, u16)>,
+}
+
+/// Where a sandbox has something mounted before any volume: a volume must not cover it.
+pub(super) fn targets(inside: &Inside, project: &Path, meta: Option<PathBuf>) -> Vec<PathBuf> {
+    let binds = inside.userland.iter().flat_map(|userland| &userland.binds);
+    let binds = binds.map(|bind| bind.target.clone());
+    let tmpfs = tmpfs(inside, meta).into_keys().map(PathBuf::from);
+    binds
+        .chain(tmpfs)
+        .chain([project.to_owned(), inside.home.clone()])
+        .collect()
+}
+
+fn tmpfs(inside: &Inside, meta: Option<PathBuf>) -> HashMap<String, String> {
+    let scratch = SCRATCH.map(|path| (path.to_owned(), SCRATCH_OPTIONS.to_owned()));
+    let covered = inside
+        .userland
+        .iter()
+        .flat_map(|userland| &userland.covered);
+    let covers = covered
+        .chain(&meta)
+        .map(|path| (path.display().to_string(), COVER_OPTIONS.to_owned()));
+    scratch.into_iter().chain(covers).collect()
 }
 
 impl Plan<'_> {
     fn binds(&self) -> Vec<Bind> {
-        let mut binds = self
-            .userland
+        let userland = self.inside.userland.as_ref();
+        let mut binds = userland
             .map(|userland| userland.binds.clone())
             .unwrap_or_default();
         binds.push(Bind::writable(self.project, self.project));
         binds.push(Bind::read_only(&self.resolv_conf, "/etc/resolv.conf"));
-        binds.extend(self.volumes.iter().map(|volume| Bind {
+        binds.extend(self.inside.volumes.iter().map(|volume| Bind {
             source: volume.source.clone(),
             target: volume.target.clone(),
             read_only: volume.read_only,
@@ -66,28 +82,13 @@ impl Plan<'_> {
         binds
     }
 
-    /// Where the sandbox has something mounted before any volume: a volume must not cover it.
-    pub(crate) fn targets(&self) -> Vec<PathBuf> {
-        let binds = self.binds().into_iter().map(|bind| bind.target);
-        let tmpfs = self.tmpfs().into_keys().map(PathBuf::from);
-        binds.chain(tmpfs).chain([self.home.to_owned()]).collect()
-    }
-
-    fn tmpfs(&self) -> HashMap<String, String> {
-        let scratch = SCRATCH.map(|path| (path.to_owned(), SCRATCH_OPTIONS.to_owned()));
-        let covered = self.userland.iter().flat_map(|userland| &userland.covered);
-        let covers = covered
-            .chain(&self.meta)
-            .map(|path| (path.display().to_string(), COVER_OPTIONS.to_owned()));
-        scratch.into_iter().chain(covers).collect()
-    }
-
-    pub(crate) fn body(&self, engine: &Engine, names: &Names) -> ContainerCreateBody {
+    pub(super) fn body(&self, engine: &Engine, names: &Names, image: Image) -> ContainerCreateBody {
+        let command = &self.inside.command;
         ContainerCreateBody {
-            image: Some(self.image.0.clone()),
+            image: Some(image.0),
             user: Some(container::user(engine)),
             hostname: Some("vibepit".to_owned()),
-            cmd: (!self.command.is_empty()).then(|| self.command.clone()),
+            cmd: (!command.is_empty()).then(|| command.clone()),
             env: Some(self.env.clone()),
             labels: Some(names.labels("sandbox")),
             working_dir: Some(self.project.display().to_string()),
@@ -104,7 +105,7 @@ impl Plan<'_> {
 
     fn host_config(&self, engine: &Engine, names: &Names) -> HostConfig {
         let mut mounts = MountTable::read().mounts(&self.binds());
-        mounts.push(volume(self.home_volume, self.home));
+        mounts.push(volume(&self.inside.home_volume, &self.inside.home));
         let memory = engine.facts().memory / MEMORY_SHARE.1 * MEMORY_SHARE.0;
         HostConfig {
             network_mode: Some(names.network()),
@@ -113,7 +114,7 @@ impl Plan<'_> {
             // A lone dot is the empty list: none of the host's search domains.
             dns_search: Some(vec![".".to_owned()]),
             mounts: Some(mounts),
-            tmpfs: Some(self.tmpfs()),
+            tmpfs: Some(tmpfs(self.inside, self.meta.clone())),
             sysctls: Some(sysctls()),
             init: Some(true),
             memory: (memory > MIB)

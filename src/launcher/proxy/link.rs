@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::attach::{Channel, Demux};
+use super::super::attach::{Channel, Demux};
 use crate::api::{Document, FromProxy, Listening, PolicyDocument, ToProxy};
 
 /// A line of the proxy's; what it says fits into far less.
@@ -28,7 +28,7 @@ const START: Duration = Duration::from_secs(20);
 const END: Duration = Duration::from_secs(10);
 
 /// Answers a proxy that asks for the policy as it reads now; an error is one sentence.
-pub(crate) type Reload = Box<
+pub(super) type Reload = Box<
     dyn Fn() -> Pin<Box<dyn Future<Output = Result<PolicyDocument, String>> + Send>> + Send + Sync,
 >;
 
@@ -48,7 +48,7 @@ enum Event {
 
 impl Link {
     /// Sends the document and begins to listen.
-    pub(crate) fn start<R, W>(output: R, input: W, document: Document, reload: Reload) -> Self
+    pub(super) fn start<R, W>(output: R, input: W, document: Document, reload: Reload) -> Self
     where
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
@@ -71,7 +71,7 @@ impl Link {
     }
 
     /// Waits until every door is open.
-    pub(crate) async fn ready(&mut self) -> Result<Listening> {
+    pub(super) async fn ready(&mut self) -> Result<Listening> {
         let event = timeout(START, self.events.recv()).await.with_context(|| {
             format!(
                 "the proxy did not open its doors within {} s",

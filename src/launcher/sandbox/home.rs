@@ -8,11 +8,12 @@ use bollard::models::{ContainerCreateBody, HostConfig, VolumeCreateRequest};
 use nix::unistd::geteuid;
 use sha2::{Digest, Sha256};
 
-use super::container;
-use super::engine::Engine;
-use super::image::Image;
-use super::labels::{self, Names, OWNER, PROJECT};
-use super::mounts::volume;
+use super::super::container;
+use super::super::engine::Engine;
+use super::super::image::Image;
+use super::super::labels::{self, Names, OWNER, PROJECT};
+use super::super::mounts::volume;
+use super::super::project;
 
 /// Where the home is when the person's own path would cover the system.
 const ELSEWHERE: &str = "/home/vibepit";
@@ -25,14 +26,14 @@ const SYSTEM: [&str; 13] = [
 
 /// The path of the home in the sandbox: the person's own, so that paths in messages and scripts
 /// mean the same on both sides.
-pub(crate) fn path(home: Option<&Path>) -> PathBuf {
+pub(super) fn path(home: Option<&Path>) -> PathBuf {
     let fits = |home: &&Path| {
         home.is_absolute()
             && home.components().count() > 1
             && home
                 .components()
                 .all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
-            && super::project::unmountable(home).is_none()
+            && project::unmountable(home).is_none()
             && !SYSTEM.iter().any(|tree| home.starts_with(tree))
     };
     home.filter(fits)
@@ -41,7 +42,7 @@ pub(crate) fn path(home: Option<&Path>) -> PathBuf {
 
 /// Directories between the home and a project inside it. An engine makes the places of mounts as
 /// root, and a `~/.config` that is root's would be of no use.
-pub(crate) fn between(home: &Path, project: &Path) -> Vec<PathBuf> {
+pub(super) fn between(home: &Path, project: &Path) -> Vec<PathBuf> {
     let mut directories: Vec<PathBuf> = project
         .ancestors()
         .skip(1)
@@ -53,7 +54,7 @@ pub(crate) fn between(home: &Path, project: &Path) -> Vec<PathBuf> {
 }
 
 /// The volume's name: one for each person and project, also where several people share an engine.
-pub(crate) fn volume_name(project: &Path) -> String {
+pub(super) fn volume_name(project: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     let mut hash = Sha256::new();
     hash.update(geteuid().as_raw().to_le_bytes());
@@ -69,7 +70,7 @@ pub(crate) fn volume_name(project: &Path) -> String {
 
 /// Makes the volume, or finds it. It is still root's when it is new: the first container made of
 /// an image that has the home directory gives it the directory's owner.
-pub(crate) async fn ensure(engine: &Engine, name: &str, project: &Path) -> Result<()> {
+pub(super) async fn ensure(engine: &Engine, name: &str, project: &Path) -> Result<()> {
     let mut labels = labels::ours("home");
     labels.insert(PROJECT.to_owned(), project.display().to_string());
     labels.insert(OWNER.to_owned(), geteuid().to_string());
@@ -86,15 +87,15 @@ pub(crate) async fn ensure(engine: &Engine, name: &str, project: &Path) -> Resul
 /// Gives a new volume its owner, for a sandbox whose image has no such home: by a container of
 /// the base image that never runs. An engine fills a volume only while it is empty, so this does
 /// nothing to one that is in use.
-pub(crate) async fn hand_over(
+pub(super) async fn hand_over(
     engine: &Engine,
     names: &Names,
-    base: &Image,
+    base: Image,
     volume_name: &str,
     home: &Path,
 ) -> Result<()> {
     let body = ContainerCreateBody {
-        image: Some(base.0.clone()),
+        image: Some(base.0),
         cmd: Some(vec!["/nothing".to_owned()]),
         labels: Some(names.labels("home")),
         host_config: Some(HostConfig {

@@ -10,7 +10,8 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::mounts::Bind;
+use super::super::mounts::Bind;
+use super::super::project;
 
 /// Trees of programs. Of `/nix` not the whole: `/nix/var/nix/daemon-socket` is a way out.
 const TREES: [&str; 4] = ["/usr", "/opt", "/nix/store", "/nix/var/nix/profiles"];
@@ -151,7 +152,7 @@ impl Userland {
         let Ok(metadata) = fs::metadata(&source) else {
             return;
         };
-        if !is_open(&metadata) || super::project::unmountable(&source).is_some() {
+        if !is_open(&metadata) || project::unmountable(&source).is_some() {
             return;
         }
         if metadata.is_dir() {

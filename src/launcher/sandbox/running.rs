@@ -11,19 +11,19 @@ use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::attach::{self, Input, Output, RawMode};
-use super::container;
-use super::engine::Engine;
-use super::link::Link;
-use super::report::Report;
-use super::request::{CannotRun, Outcome};
-use super::signals::{Signal, Signals};
+use super::super::attach::{self, Input, Output, RawMode};
+use super::super::container;
+use super::super::engine::Engine;
+use super::super::proxy::Link;
+use super::super::report::Report;
+use super::super::request::{CannotRun, Outcome};
+use super::super::signals::{Signal, Signals};
 
 /// How long a command that was asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Starts the sandbox's command.
-pub(crate) async fn start(engine: &Engine, sandbox: &str, command: &str) -> Result<()> {
+pub(super) async fn start(engine: &Engine, sandbox: &str, command: &str) -> Result<()> {
     let Err(error) = engine.docker.start_container(sandbox, None).await else {
         return Ok(());
     };
@@ -36,18 +36,18 @@ pub(crate) async fn start(engine: &Engine, sandbox: &str, command: &str) -> Resu
 }
 
 /// A sandbox whose command runs.
-pub(crate) struct Running<'a> {
-    pub(crate) engine: &'a Engine,
-    pub(crate) sandbox: &'a str,
+pub(super) struct Running<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) sandbox: &'a str,
     /// It has a terminal, and so do we.
-    pub(crate) terminal: bool,
-    pub(crate) report: &'a dyn Report,
+    pub(super) terminal: bool,
+    pub(super) report: &'a dyn Report,
 }
 
 impl Running<'_> {
     /// Joins our streams to the command's until it has ended and everything it wrote has been
     /// read, and brings its exit code.
-    pub(crate) async fn run(
+    pub(super) async fn run(
         &self,
         output: Output,
         input: Input,

@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
-use super::offlimits::{Held, OffLimits};
-use super::project::unmountable;
+use super::super::offlimits::{Held, OffLimits};
+use super::super::project::unmountable;
 
 /// Trees of the kernel's, and files that the engine or vibepit puts into every sandbox.
 const RESERVED: [&str; 7] = [
@@ -28,7 +28,7 @@ pub struct VolumeSpec {
 
 /// A volume that may be mounted: its source exists, is resolved, and gives nothing away.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Volume {
+pub(crate) struct Volume {
     pub(crate) source: PathBuf,
     pub(crate) target: PathBuf,
     pub(crate) read_only: bool,
@@ -123,7 +123,11 @@ impl VolumeSpec {
     /// # Errors
     ///
     /// When the source is missing or off limits, or the target is taken.
-    pub fn resolve(&self, off: &OffLimits, taken: &[PathBuf]) -> Result<Volume, VolumeError> {
+    pub(crate) fn resolve(
+        &self,
+        off: &OffLimits,
+        taken: &[PathBuf],
+    ) -> Result<Volume, VolumeError> {
         let missing = |source| VolumeError::Source {
             path: self.source.clone(),
             source,

@@ -11,11 +11,11 @@ use bollard::models::{
     RestartPolicyNameEnum,
 };
 
-use super::container::{self, MIB};
-use super::engine::Engine;
-use super::image::Executable;
-use super::labels::{CONTROL_PORT, Names};
-use super::mounts::{Bind, MountTable};
+use super::super::container::{self, MIB};
+use super::super::engine::Engine;
+use super::super::image::Executable;
+use super::super::labels::{CONTROL_PORT, Names};
+use super::super::mounts::{Bind, MountTable};
 use super::network::Addresses;
 use crate::api::{ControlPoints, Doors};
 
@@ -28,9 +28,9 @@ const CONTROL: &str = "3129/tcp";
 const CONTROL_PORT_NUMBER: u16 = 3129;
 
 /// Where the session's socket directory is in the container.
-pub(crate) const SOCKET_DIR: &str = "/socket";
+pub(super) const SOCKET_DIR: &str = "/socket";
 /// Where the session's audit file is in the container.
-pub(crate) const AUDIT_FILE: &str = "/audit.jsonl";
+pub(super) const AUDIT_FILE: &str = "/audit.jsonl";
 
 /// Room for a million rules and ten thousand tunnels, several times over.
 const MEMORY: i64 = 1024 * MIB;
@@ -38,31 +38,42 @@ const MEMORY: i64 = 1024 * MIB;
 const PIDS: i64 = 256;
 
 /// What the container gets from the host.
-pub(crate) struct Plan<'a> {
-    pub(crate) executable: &'a Executable,
+pub(super) struct Plan {
     /// The session's socket directory, and nothing else of its directory.
-    pub(crate) socket_dir: PathBuf,
+    pub(super) socket_dir: PathBuf,
     /// The session's audit file, made by the caller.
-    pub(crate) audit: &'a Path,
+    pub(super) audit: PathBuf,
 }
 
-/// Makes the container, on both networks. It does not run yet.
-pub(crate) async fn create(engine: &Engine, names: &Names, plan: &Plan<'_>) -> Result<()> {
-    container::create(engine, &names.proxy(), body(engine, names, plan))
-        .await
-        .context("the proxy's container could not be made")?;
-    super::network::open_to_the_outside(engine, &names.proxy()).await
+/// Makes the container, on the session's network. It does not run yet.
+pub(super) async fn create(
+    engine: &Engine,
+    names: &Names,
+    plan: &Plan,
+    executable: Executable,
+) -> Result<()> {
+    container::create(
+        engine,
+        &names.proxy(),
+        body(engine, names, plan, &executable),
+    )
+    .await
 }
 
-fn body(engine: &Engine, names: &Names, plan: &Plan<'_>) -> ContainerCreateBody {
+fn body(
+    engine: &Engine,
+    names: &Names,
+    plan: &Plan,
+    executable: &Executable,
+) -> ContainerCreateBody {
     let mut labels = names.labels("proxy");
     labels.insert(CONTROL_PORT.to_owned(), CONTROL_PORT_NUMBER.to_string());
-    let library_path = &plan.executable.library_path;
+    let library_path = &executable.library_path;
     let env = (!library_path.is_empty()).then(|| vec![format!("LD_LIBRARY_PATH={library_path}")]);
     ContainerCreateBody {
-        image: Some(plan.executable.image.0.clone()),
+        image: Some(executable.image.0.clone()),
         user: Some(container::user(engine)),
-        entrypoint: Some(vec![plan.executable.program.clone()]),
+        entrypoint: Some(vec![executable.program.clone()]),
         cmd: Some(vec!["proxy".to_owned(), "--stdin".to_owned()]),
         env,
         labels: Some(labels),
@@ -80,10 +91,10 @@ fn body(engine: &Engine, names: &Names, plan: &Plan<'_>) -> ContainerCreateBody 
     }
 }
 
-fn host_config(engine: &Engine, names: &Names, plan: &Plan<'_>) -> HostConfig {
+fn host_config(engine: &Engine, names: &Names, plan: &Plan) -> HostConfig {
     let binds = [
         Bind::writable(&plan.socket_dir, SOCKET_DIR),
-        Bind::writable(plan.audit, AUDIT_FILE),
+        Bind::writable(&plan.audit, AUDIT_FILE),
     ];
     HostConfig {
         network_mode: Some(names.network()),
@@ -124,7 +135,7 @@ fn sysctls() -> HashMap<String, String> {
 }
 
 /// Where the doors are.
-pub(crate) fn doors(addresses: Addresses) -> Doors {
+pub(super) fn doors(addresses: Addresses) -> Doors {
     Doors {
         http: Some(SocketAddr::from((addresses.inside, HTTP_PORT))),
         dns: Some(SocketAddr::from((addresses.inside, DNS_PORT))),
@@ -133,7 +144,7 @@ pub(crate) fn doors(addresses: Addresses) -> Doors {
 
 /// Where the control plane is, as the proxy sees it: the port is bound to the outer address
 /// alone.
-pub(crate) fn control(addresses: Addresses) -> ControlPoints {
+pub(super) fn control(addresses: Addresses) -> ControlPoints {
     ControlPoints {
         sockets: vec![Path::new(SOCKET_DIR).join("control.sock")],
         tcp: Some(SocketAddr::from((addresses.outside, CONTROL_PORT_NUMBER))),
@@ -141,7 +152,7 @@ pub(crate) fn control(addresses: Addresses) -> ControlPoints {
 }
 
 /// The control port as this machine sees it.
-pub(crate) fn published(proxy: &ContainerInspectResponse) -> Result<SocketAddr> {
+pub(super) fn published(proxy: &ContainerInspectResponse) -> Result<SocketAddr> {
     let ports = proxy
         .network_settings
         .as_ref()

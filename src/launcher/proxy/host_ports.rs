@@ -19,14 +19,14 @@ use tokio::task::JoinSet;
 const CONNECTIONS: usize = 64;
 
 /// The sockets that are being served. Dropping it ends them and their connections.
-pub(crate) struct HostPorts {
+pub(super) struct HostPorts {
     directory: PathBuf,
     served: BTreeMap<u16, JoinSet<()>>,
 }
 
 impl HostPorts {
     /// Serves nothing yet. The sockets will be in `directory`.
-    pub(crate) fn new(directory: PathBuf) -> Self {
+    pub(super) fn new(directory: PathBuf) -> Self {
         Self {
             directory,
             served: BTreeMap::new(),
@@ -38,7 +38,7 @@ impl HostPorts {
     /// # Errors
     ///
     /// When a socket cannot be made; the ports before it are served.
-    pub(crate) fn serve(&mut self, ports: &[u16]) -> io::Result<()> {
+    pub(super) fn serve(&mut self, ports: &[u16]) -> io::Result<()> {
         let gone: Vec<u16> = self
             .served
             .keys()

@@ -1,0 +1,58 @@
+//! The policy that a proxy is given: what the configuration says, what the host adds to it, and
+//! the host's services that it names.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio::sync::Mutex;
+
+use super::super::request::Policy;
+use super::super::resolvers;
+use super::host_ports::HostPorts;
+use super::link::Reload;
+use crate::api::PolicyDocument;
+
+/// Where a session's policy comes from, as often as it is asked for. The host's ports that it
+/// names are served while this lives, and follow every reading.
+#[derive(Clone)]
+pub(super) struct Source {
+    policy: Policy,
+    ports: Arc<Mutex<HostPorts>>,
+}
+
+impl Source {
+    /// The ports' sockets will be in `socket_dir`.
+    pub(super) fn new(policy: &Policy, socket_dir: PathBuf) -> Self {
+        Self {
+            policy: Arc::clone(policy),
+            ports: Arc::new(Mutex::new(HostPorts::new(socket_dir))),
+        }
+    }
+
+    /// Reads the configuration and adds what the person need not say.
+    pub(super) async fn read(&self) -> Result<PolicyDocument> {
+        let policy = Arc::clone(&self.policy);
+        let mut document = tokio::task::spawn_blocking(move || policy())
+            .await
+            .context("the configuration could not be read")??;
+        if document.upstream_dns.is_empty() {
+            document.upstream_dns = resolvers::reachable()?;
+        }
+        document.screened.extend(resolvers::own_addresses());
+        self.ports
+            .lock()
+            .await
+            .serve(&document.allow_host_ports)
+            .context("the host's ports cannot be served to the session")?;
+        Ok(document)
+    }
+
+    /// The same, as an answer to a proxy that asks.
+    pub(super) fn into_reload(self) -> Reload {
+        Box::new(move || {
+            let source = self.clone();
+            Box::pin(async move { source.read().await.map_err(|error| format!("{error:#}")) })
+        })
+    }
+}

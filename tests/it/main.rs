@@ -12,6 +12,7 @@ mod control_data;
 mod control_events;
 mod control_limits;
 mod control_rules;
+mod dial;
 mod dns;
 mod docs;
 mod forwarding;

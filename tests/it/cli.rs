@@ -404,7 +404,7 @@ fn a_configuration_is_checked_with_line_and_column() {
         ),
         ("allow = [\"a.test\"\n", "", ""),
         ("\n\nalow = []\n", "3:1", "no setting"),
-        ("image = 3\n", "1:9", "string"),
+        ("image = 3\n", "1:9", "a text in quotes"),
         ("allow_cidr = [\"10.0.0.0/33\"]\n", "1:15", ""),
         ("allow_host_ports = [80, 0]\n", "1:25", "1 to 65535"),
         (

@@ -24,7 +24,6 @@ use crate::api::{
     AddBody, Added, Connections, Event, Explanation, Fault, Health, Logs, Reloaded, RevokeBody,
     Revoked, Rules, Session, Stats,
 };
-use crate::policy::Verdict;
 use crate::transport::{tls, unix};
 
 /// As much of an answer as is read into memory: a million rules are larger, and are an error.
@@ -118,13 +117,14 @@ impl Client {
         self.get("/rules").await
     }
 
-    /// POST /allow or /deny.
-    pub async fn add(&self, verdict: Verdict, body: &AddBody) -> Result<Added, ClientError> {
-        let path = match verdict {
-            Verdict::Allow => "/allow",
-            Verdict::Deny => "/deny",
-        };
-        self.post(path, body).await
+    /// POST /allow.
+    pub async fn allow(&self, body: &AddBody) -> Result<Added, ClientError> {
+        self.post("/allow", body).await
+    }
+
+    /// POST /deny.
+    pub async fn deny(&self, body: &AddBody) -> Result<Added, ClientError> {
+        self.post("/deny", body).await
     }
 
     /// POST /revoke.

@@ -30,17 +30,9 @@ pub(super) fn document(config: Config, flags: &[Entry]) -> PolicyDocument {
     ];
     PolicyDocument {
         rules: rules.into_iter().flatten().collect(),
-        allow_cidr: config.allow_cidr.into_iter().map(|cidr| cidr.0).collect(),
-        allow_host_ports: config
-            .allow_host_ports
-            .into_iter()
-            .map(|port| port.0)
-            .collect(),
-        upstream_dns: config
-            .upstream_dns
-            .into_iter()
-            .map(|resolver| resolver.0)
-            .collect(),
+        allow_cidr: config.allow_cidr,
+        allow_host_ports: config.allow_host_ports,
+        upstream_dns: config.upstream_dns,
         screened: Vec::new(),
     }
 }

@@ -158,6 +158,8 @@ impl Source {
         if document.upstream_dns.is_empty() {
             document.upstream_dns = resolvers::of_this_host();
         }
+        // Also those that are public: what listens there is meant for the network, not for us.
+        document.screened = resolvers::own_addresses();
         Ok(document)
     }
 }

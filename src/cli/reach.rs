@@ -73,6 +73,10 @@ fn tls_end(found: &Found, addr: SocketAddr, forced: bool) -> Result<Option<TlsEn
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person named it, on the host; it is not a target"
+)]
 fn resolved(addr: &str) -> Result<SocketAddr, Failure> {
     let wrong = || {
         Failure::usage(format!(

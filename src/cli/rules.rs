@@ -32,7 +32,10 @@ pub(super) async fn add(
         ttl: args.ttl,
         force: args.force,
     };
-    let answer = client.add(verdict, &body).await?;
+    let answer = match verdict {
+        Verdict::Allow => client.allow(&body).await?,
+        Verdict::Deny => client.deny(&body).await?,
+    };
     if out.json {
         out.json(&answer)?;
         return Ok(ExitCode::SUCCESS);

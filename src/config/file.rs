@@ -6,61 +6,30 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
 
 use crate::policy::{Entry, parse_allow_cidr};
+
+use super::toml::{Reader, Wrong};
 
 /// The port of a resolver that is named without one.
 const DNS: u16 = 53;
 
 /// The person's own configuration.
-#[derive(Debug, Default, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Default, Clone)]
 pub struct Config {
     /// What every session may reach.
     pub allow: Vec<Entry>,
     /// What no session may reach.
     pub deny: Vec<Entry>,
     /// Screened networks that are opened on purpose.
-    pub allow_cidr: Vec<Cidr>,
+    pub allow_cidr: Vec<IpNet>,
     /// Ports of the host's loopback that sandboxes reach at `host.vibepit`.
-    pub allow_host_ports: Vec<HostPort>,
+    pub allow_host_ports: Vec<u16>,
     /// The image of sandboxes; without one they have the host's own userland.
     pub image: Option<String>,
     /// Resolvers to ask, in the place of the host's.
-    pub upstream_dns: Vec<ResolverAddress>,
-    /// What happens to a target that no rule covers.
-    pub unlisted_domain_behavior: Unlisted,
-    approval_timeout: Later,
-    presets: Later,
-    sni_check: Later,
-    notify_command: Later,
+    pub upstream_dns: Vec<SocketAddr>,
 }
-
-/// A network of `allow_cidr`.
-#[derive(Debug, Clone, Copy)]
-pub struct Cidr(pub IpNet);
-
-/// A port of `allow_host_ports`: 1 to 65535.
-#[derive(Debug, Clone, Copy)]
-pub struct HostPort(pub u16);
-
-/// An address of `upstream_dns`, with a port or without.
-#[derive(Debug, Clone, Copy)]
-pub struct ResolverAddress(pub SocketAddr);
-
-/// What happens to a target that no rule covers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Unlisted {
-    /// It is refused at once.
-    #[default]
-    Reject,
-}
-
-/// A key that the design has and this version does not do: to accept it would promise it.
-#[derive(Debug, Default, Clone)]
-struct Later;
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -116,77 +85,106 @@ impl Config {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start.min(text.len()));
-            let before = text.get(..at).unwrap_or_default();
+        Self::read(text).map_err(|Wrong { at, what }| {
+            let before = text.get(..at.min(text.len())).unwrap_or_default();
+            let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
             ConfigError::Content {
                 path: path.to_owned(),
                 line: before.matches('\n').count() + 1,
-                column: before
-                    .rsplit('\n')
-                    .next()
-                    .map_or(0, |line| line.chars().count())
-                    + 1,
-                what: error.message().to_owned(),
+                column: before[line_start..].chars().count() + 1,
+                what,
             }
         })
     }
-}
 
-impl<'de> Deserialize<'de> for Cidr {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        parse_allow_cidr(&text).map(Self).map_err(D::Error::custom)
-    }
-}
-
-impl<'de> Deserialize<'de> for HostPort {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = i64::deserialize(deserializer)?;
-        match u16::try_from(number) {
-            Ok(port @ 1..) => Ok(Self(port)),
-            _ => Err(D::Error::custom(format!(
-                "{number} is not a port: 1 to 65535"
-            ))),
+    fn read(text: &str) -> Result<Self, Wrong> {
+        let mut config = Self::default();
+        let mut file = Reader::new(text);
+        while let Some((at, key)) = file.key()? {
+            match &*key {
+                "allow" => {
+                    file.list(|item| Ok(config.allow.push(item.text(str::parse::<Entry>)?)))?;
+                }
+                "deny" => {
+                    file.list(|item| Ok(config.deny.push(item.text(str::parse::<Entry>)?)))?;
+                }
+                "allow_cidr" => {
+                    file.list(|item| Ok(config.allow_cidr.push(item.text(parse_allow_cidr)?)))?;
+                }
+                "allow_host_ports" => {
+                    file.list(|item| Ok(config.allow_host_ports.push(item.number(port)?)))?;
+                }
+                "upstream_dns" => {
+                    file.list(|item| Ok(config.upstream_dns.push(item.text(resolver)?)))?;
+                }
+                "image" => config.image = Some(file.one()?.text(image)?),
+                "unlisted_domain_behavior" => file.one()?.text(unlisted)?,
+                later if LATER.contains(&later) => {
+                    let what = format!("this version does not have {later} yet: take it out");
+                    return Err(Wrong { at, what });
+                }
+                other => {
+                    let what = format!(
+                        "there is no setting {other:?}; there are {}",
+                        KEYS.join(", ")
+                    );
+                    return Err(Wrong { at, what });
+                }
+            }
         }
+        Ok(config)
     }
 }
 
-impl<'de> Deserialize<'de> for ResolverAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let with_port = text.parse::<SocketAddr>().ok();
-        let plain = || {
-            text.parse::<IpAddr>()
-                .ok()
-                .map(|ip| SocketAddr::new(ip, DNS))
-        };
-        with_port.or_else(plain).map(Self).ok_or_else(|| {
-            D::Error::custom(format!(
-                "{text:?} is not a resolver's address, such as \"192.0.2.53\" or \"[2001:db8::53]:53\""
-            ))
-        })
+/// What may stand in the file.
+const KEYS: [&str; 7] = [
+    "allow",
+    "deny",
+    "allow_cidr",
+    "allow_host_ports",
+    "upstream_dns",
+    "image",
+    "unlisted_domain_behavior",
+];
+
+/// What the design has and this version does not do: to accept it would promise it.
+const LATER: [&str; 4] = ["approval_timeout", "presets", "sni_check", "notify_command"];
+
+fn port(digits: &str) -> Result<u16, String> {
+    match digits.parse() {
+        Ok(port @ 1..) => Ok(port),
+        _ => Err(format!("{digits} is not a port: 1 to 65535")),
     }
 }
 
-impl<'de> Deserialize<'de> for Unlisted {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "reject" => Ok(Self::Reject),
-            "request_approval" => Err(D::Error::custom(
-                "this version does not hold requests yet: write \"reject\", or leave it out",
-            )),
-            other => Err(D::Error::custom(format!("{other:?} is not \"reject\""))),
+fn resolver(text: &str) -> Result<SocketAddr, String> {
+    let with_port = text.parse::<SocketAddr>().ok();
+    let plain = || {
+        text.parse::<IpAddr>()
+            .ok()
+            .map(|ip| SocketAddr::new(ip, DNS))
+    };
+    with_port.or_else(plain).ok_or_else(|| {
+        format!(
+            "{text:?} is not a resolver's address, such as \"192.0.2.53\" or \"[2001:db8::53]:53\""
+        )
+    })
+}
+
+fn image(text: &str) -> Result<String, &'static str> {
+    match text {
+        "" => Err("an image has a name; without one, leave the line out"),
+        text => Ok(text.to_owned()),
+    }
+}
+
+fn unlisted(text: &str) -> Result<(), String> {
+    match text {
+        "reject" => Ok(()),
+        "request_approval" => {
+            Err("this version does not hold requests yet: write \"reject\", or leave it out".into())
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Later {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde::de::IgnoredAny::deserialize(deserializer)?;
-        Err(D::Error::custom(
-            "this version does not have that setting yet: take it out",
-        ))
+        other => Err(format!("{other:?} is not \"reject\"")),
     }
 }
 
@@ -208,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_or_not_there_yet_is_an_error() {
-        assert!(refused("alow = []").contains("unknown field `alow`"));
+        assert!(refused("alow = []").contains("no setting \"alow\""));
         assert!(refused("notify_command = [\"x\"]").contains("yet"));
         assert!(refused("unlisted_domain_behavior = \"request_approval\"").contains("reject"));
     }
@@ -224,9 +222,31 @@ mod tests {
             "allow_host_ports = [65536]",
             "upstream_dns = [\"resolver\"]",
             "image = 3",
+            "image = \"\"",
+            "[allow]",
+            "allow.x = []",
+            "allow = [\"a.example.com\"] deny = []",
+            "allow = [\"a.example.com\"",
+            "allow = [\"a.example.com\" \"b.example.com\"]",
+            "allow = [\"a.example.com\\u0000\"]",
+            "allow = [{}]",
+            "allow",
+            "= []",
+            "allow = [\"unclosed]",
         ] {
             refused(text);
         }
+    }
+
+    #[test]
+    fn toml_of_every_spelling_is_read() {
+        let text = "\u{feff}# a comment\r\n\"allow\" = [ 'a.example.com', # one\n\n \"b\\u002eexample.com\",\n]";
+        let config = Config::parse(text, Path::new("c.toml")).expect("config");
+        let allow: Vec<_> = config.allow.iter().map(ToString::to_string).collect();
+        assert_eq!(allow, ["a.example.com", "b.example.com"]);
+        assert!(Config::parse("", Path::new("c.toml")).is_ok());
+        let hex = Config::parse("allow_host_ports = [5_432]", Path::new("c.toml")).expect("number");
+        assert_eq!(hex.allow_host_ports, [5432]);
     }
 
     #[test]
@@ -240,7 +260,7 @@ mod tests {
             config.allow.len() + config.deny.len() + config.allow_cidr.len(),
             3
         );
-        assert_eq!(config.upstream_dns[0].0.port(), 53);
-        assert_eq!(config.upstream_dns[1].0.port(), 5353);
+        assert_eq!(config.upstream_dns[0].port(), 53);
+        assert_eq!(config.upstream_dns[1].port(), 5353);
     }
 }

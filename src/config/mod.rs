@@ -3,6 +3,7 @@
 
 mod file;
 mod paths;
+mod toml;
 
 pub use file::{Config, ConfigError};
 pub use paths::{PathError, audit_file, config_file, state_dir};

@@ -7,18 +7,26 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use serde_json::Value;
+use serde::Serialize;
 
-use super::ledger::timestamp;
+/// A line: what every one has, and what this one tells.
+#[derive(Serialize)]
+struct Line<'a, T> {
+    time: &'a str,
+    session: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<&'a str>,
+    #[serde(flatten)]
+    fields: &'a T,
+}
 
 /// An open audit file, and the lines that wait for the next write.
 pub(super) struct Audit {
     path: PathBuf,
     file: File,
     session: String,
-    project: Option<PathBuf>,
+    project: Option<String>,
     pending: Vec<u8>,
     lines: u64,
     lost: u64,
@@ -49,7 +57,7 @@ impl Audit {
             path: path.to_owned(),
             file,
             session,
-            project,
+            project: project.map(|project| project.to_string_lossy().into_owned()),
             pending: Vec::new(),
             lines: 0,
             lost: 0,
@@ -57,27 +65,25 @@ impl Audit {
         })
     }
 
-    /// Adds a line to the next write. `fields` is an object.
-    pub(super) fn write(&mut self, at: SystemTime, mut fields: Value) {
-        if let Value::Object(map) = &mut fields {
-            map.retain(|_, value| !value.is_null());
-            map.insert("time".into(), timestamp(at).into());
-            map.insert("session".into(), self.session.as_str().into());
-            if let Some(project) = &self.project {
-                map.insert("project".into(), project.to_string_lossy().into());
-            }
-        }
+    /// Adds a line to the next write. `fields` serialises as an object.
+    pub(super) fn write(&mut self, time: &str, fields: &impl Serialize) {
+        let line = Line {
+            time,
+            session: &self.session,
+            project: self.project.as_deref(),
+            fields,
+        };
         // Writing JSON into memory does not fail.
-        let _ = serde_json::to_writer(&mut self.pending, &fields);
+        let _ = serde_json::to_writer(&mut self.pending, &line);
         self.pending.push(b'\n');
         self.lines += 1;
     }
 
-    /// Writes what waits. What cannot be written is counted and said, and the session goes on:
-    /// a full disk must not decide what the sandbox may reach.
-    pub(super) fn flush(&mut self) {
+    /// Writes what waits, and says whether there was something. What cannot be written is counted
+    /// and said, and the session goes on: a full disk must not decide what the sandbox may reach.
+    pub(super) fn flush(&mut self) -> bool {
         if self.pending.is_empty() {
-            return;
+            return false;
         }
         match self.file.write(&self.pending) {
             Ok(written) if written == self.pending.len() => self.fault = None,
@@ -87,6 +93,7 @@ impl Audit {
         self.pending.clear();
         self.pending.shrink_to(64 * 1024);
         self.lines = 0;
+        true
     }
 
     fn lose(&mut self, why: &str) {

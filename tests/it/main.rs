@@ -3,5 +3,24 @@
 mod support;
 
 mod attacks;
+mod cli;
+mod cli_logs;
+mod cli_terminal;
+mod control;
+mod control_curl;
+mod control_data;
+mod control_events;
+mod control_limits;
+mod control_rules;
+mod dns;
+mod docs;
 mod forwarding;
+mod layering;
 mod mtls;
+mod mtls_control;
+mod openapi;
+mod openapi_schema;
+mod peers;
+mod scripts;
+mod sessions;
+mod sessions_launched;

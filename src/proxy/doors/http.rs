@@ -6,9 +6,9 @@
 //! has to be locked to find it.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -31,13 +31,13 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::policy::{Door, Reason, Target};
-use crate::proxy::dial::NotConnected;
+use crate::proxy::dial::{NotConnected, Upstream};
 use crate::proxy::gate::Refusal;
 use crate::proxy::ledger::Passage;
 use crate::proxy::relay::relay;
 
 use super::head::Bad;
-use super::inlet::{Ending, Inlet};
+use super::inlet::{ContentFault, Ending, Inlet};
 use super::{Road, answer, connect, refuse};
 
 /// How long an origin may think before the first byte of its answer: language models think long.
@@ -59,9 +59,12 @@ pub(super) async fn serve(
     let client = Arc::new(Client {
         road: Arc::clone(road),
         abort: abort.clone(),
+        fault: ContentFault::default(),
         origin: Mutex::new(None),
+        driver: Mutex::new(None),
         upgraded: Mutex::new(None),
     });
+    let inlet = Inlet::new(stream, buffer, client.fault.clone());
     let service = {
         let client = Arc::clone(&client);
         service_fn(move |request| {
@@ -74,8 +77,19 @@ pub(super) async fn serve(
         .half_close(true)
         .auto_date_header(false)
         .max_buf_size(128 * 1024)
-        .serve_connection(TokioIo::new(Inlet::new(stream, buffer)), service);
-    let parts = match connection.without_shutdown().await {
+        .serve_connection(TokioIo::new(inlet), service);
+    let mut connection = pin!(connection.without_shutdown());
+    // The origin's connection is driven by the same task as the client's: a task of its own would
+    // be woken, often on another core, for every piece of every answer.
+    let served = poll_fn(|cx| {
+        client.poll_origin(cx);
+        let served = connection.as_mut().poll(cx);
+        if served.is_pending() {
+            client.poll_origin(cx);
+        }
+        served
+    });
+    let parts = match served.await {
         Ok(parts) => parts,
         Err(error) => return Err(io::Error::other(error)),
     };
@@ -123,16 +137,23 @@ async fn tunnel(
 struct Client {
     road: Arc<Road>,
     abort: AbortHandle,
+    fault: ContentFault,
     /// The connection to the last target; requests come one after the other.
     origin: Mutex<Option<Origin>>,
+    /// What drives that connection. A mutex for the sake of `Send`: nobody else takes it.
+    driver: Mutex<Option<Driver>>,
     /// Set when the answer was 101: both sides of the tunnel to be.
     upgraded: Mutex<Option<(Upgraded, Passage)>>,
 }
 
+/// A connection to an origin, between two requests.
 struct Origin {
     target: Target,
     sender: SendRequest<Counted>,
 }
+
+/// What moves the bytes of a connection to an origin.
+type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
 type Answer = Response<Either<Counted, Full<Bytes>>>;
 
@@ -198,6 +219,10 @@ impl Client {
         let answer = match timeout(ANSWER, sender.send_request(request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
+                // The content that the client sent may be what broke it.
+                if let Some(bad) = self.fault.take() {
+                    return Err(self.road.malformed(&bad, Door::Http).await);
+                }
                 let why = format!("it ended the connection without an answer: {error}");
                 return Err(self
                     .broken(&target, rule, 502, "connection_terminated", why)
@@ -224,6 +249,16 @@ impl Client {
         Ok(for_client(answer, passage).map(Either::Left))
     }
 
+    /// Moves the origin's connection on. How it ends, whoever waits for its answer is told.
+    fn poll_origin(&self, cx: &mut Context<'_>) {
+        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = driver.as_mut()
+            && connection.as_mut().poll(cx).is_ready()
+        {
+            *driver = None;
+        }
+    }
+
     /// The connection to this target, if there is one and it can take a request.
     async fn kept(&self, target: &Target) -> Option<SendRequest<Counted>> {
         let kept = self
@@ -240,14 +275,15 @@ impl Client {
         &self,
         target: &Target,
         rule: &str,
-        upstream: crate::proxy::dial::Upstream,
+        upstream: Upstream,
     ) -> Result<SendRequest<Counted>, NotConnected> {
         match client::Builder::new()
             .handshake(TokioIo::new(upstream))
             .await
         {
             Ok((sender, connection)) => {
-                tokio::spawn(connection.with_upgrades());
+                *self.driver.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(Box::pin(connection.with_upgrades()));
                 Ok(sender)
             }
             Err(error) => {

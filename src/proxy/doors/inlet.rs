@@ -8,6 +8,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
@@ -29,6 +30,33 @@ pub(super) struct Inlet {
     /// When the silence, or the head, has lasted for too long.
     deadline: Pin<Box<Sleep>>,
     head_begun: bool,
+    fault: ContentFault,
+}
+
+/// What is wrong with the content that is passing, for whoever answers its request: all that hyper
+/// tells is that it ended too early. (Nobody asks once the answer is out: the connection ends.)
+#[derive(Debug, Default, Clone)]
+pub(super) struct ContentFault(Arc<Mutex<Option<&'static str>>>);
+
+impl ContentFault {
+    fn is(&self, why: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    }
+
+    /// The fault, if there is one that nobody took yet, as a request that cannot be judged.
+    pub(super) fn take(&self) -> Option<Bad> {
+        let why = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()?;
+        Some(Bad {
+            status: 400,
+            why: why.to_owned(),
+            sent: b"(content)".to_vec(),
+            connect: false,
+        })
+    }
 }
 
 enum State {
@@ -52,19 +80,20 @@ pub(super) enum Ending {
     Done,
     /// A CONNECT: the tunnel begins behind it.
     Connect(Target),
-    /// It cannot be judged.
+    /// The head cannot be judged.
     Bad(Bad),
 }
 
 impl Inlet {
     /// Reads on from what was read already.
-    pub(super) fn new(stream: TcpStream, buffer: BytesMut) -> Self {
+    pub(super) fn new(stream: TcpStream, buffer: BytesMut, fault: ContentFault) -> Self {
         Self {
             stream,
             buffer,
             state: State::Head,
             deadline: Box::pin(sleep(IDLE)),
             head_begun: false,
+            fault,
         }
     }
 
@@ -179,7 +208,7 @@ impl AsyncRead for Inlet {
                     if this.buffer.is_empty() {
                         ready!(Pin::new(&mut this.stream).poll_read(cx, out))?;
                         if out.filled().len() == start {
-                            // hyper says what it means that the content is cut short.
+                            this.fault.is("the connection ended within the content");
                             this.state = State::Ended(Ending::Done);
                             return Poll::Ready(Ok(()));
                         }
@@ -192,13 +221,8 @@ impl AsyncRead for Inlet {
                         Ok(taken) => taken,
                         Err(why) => {
                             out.set_filled(start);
-                            let bad = Bad {
-                                status: 400,
-                                why: why.to_owned(),
-                                sent: b"(content)".to_vec(),
-                                connect: false,
-                            };
-                            this.state = State::Ended(Ending::Bad(bad));
+                            this.fault.is(why);
+                            this.state = State::Ended(Ending::Done);
                             return Poll::Ready(Ok(()));
                         }
                     };

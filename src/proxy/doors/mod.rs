@@ -158,15 +158,21 @@ async fn read_head(
         Ok(Err(error)) => return Err(error),
         Ok(Ok(0)) | Err(_) => return Ok(None),
     }
+    // Most heads come in one piece, and need no second clock.
+    match head::parse(buffer) {
+        Ok(Parsed::Complete(head)) => return Ok(Some(Ok(head))),
+        Ok(Parsed::Partial) => {}
+        Err(bad) => return Ok(Some(Err(bad))),
+    }
     let whole = async {
         loop {
+            if stream.read_buf(buffer).await? == 0 {
+                return Ok(Err(Bad::cut_short(buffer)));
+            }
             match head::parse(buffer) {
                 Ok(Parsed::Complete(head)) => return Ok(Ok(head)),
                 Ok(Parsed::Partial) => {}
                 Err(bad) => return Ok(Err(bad)),
-            }
-            if stream.read_buf(buffer).await? == 0 {
-                return Ok(Err(Bad::cut_short(buffer)));
             }
         }
     };

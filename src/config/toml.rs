@@ -1,0 +1,236 @@
+//! Flat TOML: keys with a text, a number, or a list of those; no tables. On the lexer and the
+//! decoders of `toml_parser`, and without a tree of values, because a list may have a million
+//! entries: the tree of one took three times the memory and twice the time of the rules
+//! themselves. Knows nothing of what the keys mean.
+
+use std::borrow::Cow;
+
+use toml_parser::decoder::ScalarKind;
+use toml_parser::lexer::{Lexer, Token, TokenKind};
+use toml_parser::{ParseError, Raw, Source};
+
+/// What is wrong, and at which byte.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    pub(super) at: usize,
+    pub(super) what: String,
+}
+
+/// Reads a document from the front.
+pub(super) struct Reader<'t> {
+    source: Source<'t>,
+    tokens: Lexer<'t>,
+    /// The end, once it was read.
+    end: Option<Token>,
+    seen: Vec<Cow<'t, str>>,
+}
+
+/// One text or number.
+pub(super) struct Scalar<'t> {
+    at: usize,
+    kind: ScalarKind,
+    text: Cow<'t, str>,
+}
+
+type Errors = Option<ParseError>;
+
+impl<'t> Reader<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        let source = Source::new(text);
+        Self {
+            source,
+            tokens: source.lex(),
+            end: None,
+            seen: Vec::new(),
+        }
+    }
+
+    /// The next key, behind its equals sign, with the byte it begins at; `None` at the end.
+    pub(super) fn key(&mut self) -> Result<Option<(usize, Cow<'t, str>)>, Wrong> {
+        let token = self.skip_lines()?;
+        let at = token.span().start();
+        let key = match token.kind() {
+            TokenKind::Eof => return Ok(None),
+            TokenKind::LeftSquareBracket => {
+                return Err(wrong(at, "there are no tables in this file".to_owned()));
+            }
+            TokenKind::Atom | TokenKind::BasicString | TokenKind::LiteralString => {
+                self.decoded(token, |raw, text, errors| raw.decode_key(text, errors))?
+            }
+            other => return Err(expected("a key", other, at)),
+        };
+        let token = self.skip_space();
+        match token.kind() {
+            TokenKind::Equals => {}
+            TokenKind::Dot => return Err(wrong(at, "there are no tables in this file".to_owned())),
+            other => return Err(expected("`=`", other, token.span().start())),
+        }
+        if self.seen.contains(&key) {
+            return Err(wrong(at, format!("{key:?} is there twice")));
+        }
+        self.seen.push(key.clone());
+        Ok(Some((at, key)))
+    }
+
+    /// The value of the key just read, which is one text or number, to the end of its line.
+    pub(super) fn one(&mut self) -> Result<Scalar<'t>, Wrong> {
+        let token = self.skip_space();
+        let scalar = self.scalar(token)?;
+        self.end_of_line()?;
+        Ok(scalar)
+    }
+
+    /// The value of the key just read, which is a list, item by item, to the end of its line.
+    pub(super) fn list(
+        &mut self,
+        mut item: impl FnMut(Scalar<'t>) -> Result<(), Wrong>,
+    ) -> Result<(), Wrong> {
+        let token = self.skip_space();
+        if token.kind() != TokenKind::LeftSquareBracket {
+            return Err(expected(
+                "a list, such as [\"…\"]",
+                token.kind(),
+                token.span().start(),
+            ));
+        }
+        loop {
+            let token = self.skip_lines()?;
+            if token.kind() == TokenKind::RightSquareBracket {
+                break;
+            }
+            item(self.scalar(token)?)?;
+            let token = self.skip_lines()?;
+            match token.kind() {
+                TokenKind::Comma => {}
+                TokenKind::RightSquareBracket => break,
+                other => return Err(expected("`,` or `]`", other, token.span().start())),
+            }
+        }
+        self.end_of_line()
+    }
+
+    fn scalar(&mut self, token: Token) -> Result<Scalar<'t>, Wrong> {
+        let at = token.span().start();
+        match token.kind() {
+            TokenKind::Atom
+            | TokenKind::BasicString
+            | TokenKind::LiteralString
+            | TokenKind::MlBasicString
+            | TokenKind::MlLiteralString => {}
+            other => return Err(expected("a text or a number", other, at)),
+        }
+        let mut kind = ScalarKind::String;
+        let text = self.decoded(token, |raw, text, errors| {
+            kind = raw.decode_scalar(text, errors);
+        })?;
+        Ok(Scalar { at, kind, text })
+    }
+
+    fn decoded(
+        &self,
+        token: Token,
+        decode: impl FnOnce(Raw<'t>, &mut Cow<'t, str>, &mut Errors),
+    ) -> Result<Cow<'t, str>, Wrong> {
+        let at = token.span().start();
+        let (mut text, mut error) = (Cow::Borrowed(""), None);
+        match self.source.get(token) {
+            Some(raw) => decode(raw, &mut text, &mut error),
+            None => return Err(wrong(at, "the text ends within a character".to_owned())),
+        }
+        match error {
+            None => Ok(text),
+            Some(error) => {
+                let at = error
+                    .unexpected()
+                    .or_else(|| error.context())
+                    .map_or(at, |s| s.start());
+                Err(wrong(at, error.description().to_owned()))
+            }
+        }
+    }
+
+    fn skip_space(&mut self) -> Token {
+        loop {
+            let next = self.end.or_else(|| self.tokens.next());
+            let token = next.expect("the lexer's last token is Eof, and it is kept");
+            match token.kind() {
+                TokenKind::Whitespace => {}
+                TokenKind::Eof => {
+                    self.end = Some(token);
+                    return token;
+                }
+                _ => return token,
+            }
+        }
+    }
+
+    /// The next token that is neither space, line end, nor comment.
+    fn skip_lines(&mut self) -> Result<Token, Wrong> {
+        loop {
+            let token = self.skip_space();
+            match token.kind() {
+                TokenKind::Newline => {
+                    self.decoded(token, |raw, _, errors| raw.decode_newline(errors))?;
+                }
+                TokenKind::Comment => {
+                    self.decoded(token, |raw, _, errors| raw.decode_comment(errors))?;
+                }
+                _ => return Ok(token),
+            }
+        }
+    }
+
+    fn end_of_line(&mut self) -> Result<(), Wrong> {
+        loop {
+            let token = self.skip_space();
+            match token.kind() {
+                TokenKind::Newline | TokenKind::Eof => return Ok(()),
+                TokenKind::Comment => {
+                    self.decoded(token, |raw, _, errors| raw.decode_comment(errors))?;
+                }
+                other => return Err(expected("the end of the line", other, token.span().start())),
+            }
+        }
+    }
+}
+
+impl<'t> Scalar<'t> {
+    /// Its text, made into something by `parse`, whose error is told at its place.
+    pub(super) fn text<T, E: std::fmt::Display>(
+        &self,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<T, Wrong> {
+        if !matches!(self.kind, ScalarKind::String) {
+            return Err(wrong(
+                self.at,
+                format!("a text in quotes belongs here, not {}", self.text),
+            ));
+        }
+        parse(&self.text).map_err(|error| wrong(self.at, error.to_string()))
+    }
+
+    /// Its number, made into something by `parse`.
+    pub(super) fn number<T>(
+        &self,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, Wrong> {
+        if !matches!(self.kind, ScalarKind::Integer(_)) {
+            return Err(wrong(
+                self.at,
+                format!("a number belongs here, not {:?}", self.text),
+            ));
+        }
+        parse(&self.text).map_err(|what| wrong(self.at, what))
+    }
+}
+
+fn wrong(at: usize, what: String) -> Wrong {
+    Wrong { at, what }
+}
+
+fn expected(what: &str, found: TokenKind, at: usize) -> Wrong {
+    wrong(
+        at,
+        format!("{what} belongs here, not {}", found.description()),
+    )
+}

@@ -1,0 +1,354 @@
+//! What happened: open connections, the log, the counters, the events, the audit file.
+//!
+//! The data path writes here and never waits for a reader: it sends notes through a channel,
+//! and one task keeps the books. Whoever reads (the control plane) first lets the task catch
+//! up, so that what a client just did is in the answer it gets next.
+
+mod bookkeeper;
+mod books;
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use futures_util::stream::AbortHandle;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::api::{ConnectionView, DestinationStats, Event, Logs, RuleChange};
+use crate::policy::{Door, Reason};
+
+pub(super) use self::bookkeeper::Bookkeeper;
+use self::books::Books;
+pub(super) use self::books::Tally;
+use super::audit::Audit;
+use super::gate::{Gate, Permit};
+
+/// Notes on their way to the books. When it is full, the data path waits: nothing is lost, and
+/// a sandbox that makes noise slows itself.
+const NOTES: usize = 16 * 1024;
+/// The writing end, and the books behind it.
+#[derive(Clone)]
+pub(super) struct Ledger(Arc<Shared>);
+
+struct Shared {
+    notes: mpsc::Sender<Note>,
+    books: Mutex<Books>,
+    /// The number of the newest event, for those who wait for the next.
+    newest: watch::Sender<u64>,
+    hurry: Notify,
+}
+
+/// A request that did not go through.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) at: SystemTime,
+    pub(super) domain: String,
+    pub(super) port: Option<u16>,
+    pub(super) door: Door,
+    pub(super) reason: Reason,
+    pub(super) rule: Option<String>,
+    pub(super) detail: Option<String>,
+}
+
+/// A connection between the sandbox and a target, while it is open.
+pub(super) struct Passage {
+    open: Arc<Open>,
+    ledger: Ledger,
+}
+
+/// What the books know of an open connection.
+struct Open {
+    id: u64,
+    permit: Permit,
+    since: Instant,
+    at: SystemTime,
+    up: AtomicU64,
+    down: AtomicU64,
+    abort: AbortHandle,
+}
+
+enum Note {
+    Opened(Arc<Open>),
+    Closed(Arc<Open>),
+    Refused(Box<Refused>),
+    /// An event, and what the audit file says of it.
+    Event(Event, Value),
+    /// A caller who was turned away.
+    PeerRefused(Value),
+    /// A line for the audit file alone.
+    Audited(Value),
+    /// Everything before this has been written down.
+    CaughtUp(oneshot::Sender<()>),
+}
+
+impl Passage {
+    /// Counts bytes from the sandbox.
+    pub(super) fn sent(&self, bytes: usize) {
+        self.open.up.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Counts bytes to the sandbox.
+    pub(super) fn received(&self, bytes: usize) {
+        self.open.down.fetch_add(bytes as u64, Relaxed);
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        self.ledger.enter(Note::Closed(Arc::clone(&self.open)));
+    }
+}
+
+impl Ledger {
+    /// Opens the books. The task that keeps them is [`Bookkeeper::keep`].
+    pub(super) fn open(audit: Option<Audit>) -> (Self, Bookkeeper) {
+        let (notes, inbox) = mpsc::channel(NOTES);
+        let shared = Arc::new(Shared {
+            notes,
+            books: Mutex::new(Books::default()),
+            newest: watch::Sender::new(0),
+            hurry: Notify::new(),
+        });
+        (
+            Self(Arc::clone(&shared)),
+            Bookkeeper {
+                inbox,
+                shared,
+                audit,
+            },
+        )
+    }
+
+    /// Enters a connection that is now open. `abort` ends whatever carries it.
+    pub(super) async fn opened(&self, permit: Permit, abort: AbortHandle) -> Passage {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let open = Arc::new(Open {
+            id: NEXT.fetch_add(1, Relaxed),
+            permit,
+            since: Instant::now(),
+            at: SystemTime::now(),
+            up: AtomicU64::new(0),
+            down: AtomicU64::new(0),
+            abort,
+        });
+        self.note(Note::Opened(Arc::clone(&open))).await;
+        Passage {
+            open,
+            ledger: self.clone(),
+        }
+    }
+
+    /// Enters a request that was refused or failed.
+    pub(super) async fn refused(&self, refused: Refused) {
+        self.note(Note::Refused(Box::new(refused))).await;
+    }
+
+    /// Enters a rule that is in force now.
+    pub(super) fn rule_added(&self, change: RuleChange) {
+        let audit = rule_audit("rule_add", &change);
+        self.enter(Note::Event(Event::RuleAdded(change), audit));
+    }
+
+    /// Enters a rule that is gone.
+    pub(super) fn rule_removed(&self, change: RuleChange) {
+        let audit = rule_audit("rule_revoke", &change);
+        self.enter(Note::Event(Event::RuleRemoved(change), audit));
+    }
+
+    /// Enters a caller of the control plane who was turned away.
+    pub(super) fn peer_refused(&self, actor: &str, why: &str) {
+        let line = json!({"event": "peer_refused", "actor": actor, "detail": why});
+        self.enter(Note::PeerRefused(line));
+    }
+
+    /// Enters that files were read again.
+    pub(super) fn reloaded(&self, actor: &str, outcome: &str) {
+        self.enter(Note::Audited(
+            json!({"event": "reload", "actor": actor, "detail": outcome}),
+        ));
+    }
+
+    /// Enters that the session begins.
+    pub(super) fn starting(&self) {
+        self.enter(Note::Audited(json!({"event": "session_start"})));
+    }
+
+    /// Says that the session ends.
+    pub(super) fn ending(&self, why: &str) {
+        let audit = json!({"event": "session_end", "reason": "session_ended", "detail": why});
+        self.enter(Note::Event(
+            Event::SessionEnding {
+                ending: why.to_owned(),
+            },
+            audit,
+        ));
+    }
+
+    fn enter(&self, note: Note) {
+        if let Err(mpsc::error::TrySendError::Full(note)) = self.0.notes.try_send(note) {
+            let notes = self.0.notes.clone();
+            tokio::spawn(async move { notes.send(note).await });
+        }
+    }
+
+    async fn note(&self, note: Note) {
+        // An error means that the bookkeeper is gone: the session is over.
+        let _ = self.0.notes.send(note).await;
+    }
+
+    /// Waits until everything that was entered before is in the books.
+    pub(super) async fn caught_up(&self) {
+        let (done, wait) = oneshot::channel();
+        self.note(Note::CaughtUp(done)).await;
+        self.0.hurry.notify_one();
+        let _ = wait.await;
+    }
+
+    /// Closes every connection that the gate no longer admits, and says how many those were.
+    pub(super) async fn sweep(&self, gate: &Gate) -> usize {
+        self.caught_up().await;
+        let books = self.lock();
+        let unwanted = books
+            .open
+            .values()
+            .filter(|open| !gate.still_admits(&open.permit));
+        let mut closed = 0;
+        for open in unwanted {
+            open.abort.abort();
+            closed += 1;
+        }
+        closed
+    }
+
+    /// Closes every connection.
+    pub(super) async fn close_all(&self) {
+        self.caught_up().await;
+        for open in self.lock().open.values() {
+            open.abort.abort();
+        }
+    }
+
+    /// Waits until no connection is open.
+    pub(super) async fn all_closed(&self) {
+        while self.connection_count() > 0 {
+            // Those that end tell the bookkeeper; this goes behind what they told.
+            self.caught_up().await;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// What is open, oldest first.
+    pub(super) fn connections(&self) -> Vec<ConnectionView> {
+        let books = self.lock();
+        let mut views: Vec<_> = books.open.values().map(|open| open.view()).collect();
+        views.sort_by_key(|view| view.id);
+        views
+    }
+
+    /// How many connections are open.
+    pub(super) fn connection_count(&self) -> usize {
+        self.lock().open.len()
+    }
+
+    /// Log entries after a number, or the newest.
+    pub(super) fn logs(&self, after: Option<u64>, limit: usize) -> Logs {
+        self.lock().logs(after, limit)
+    }
+
+    /// Counters of the destinations that were used last.
+    pub(super) fn destinations(&self) -> Vec<DestinationStats> {
+        self.lock().destinations()
+    }
+
+    /// Totals since the start.
+    pub(super) fn tally(&self) -> Tally {
+        self.lock().tally
+    }
+
+    /// What is wrong with the audit file, if something is.
+    pub(super) fn audit_fault(&self) -> Option<String> {
+        self.lock().audit_fault.clone()
+    }
+
+    /// A reader of events, from behind `after` or from now on.
+    pub(super) fn events(&self, after: Option<u64>) -> Events {
+        let next = after.map_or_else(
+            || self.lock().event_count() + 1,
+            |after| after.saturating_add(1),
+        );
+        let newest = self.0.newest.subscribe();
+        // Whoever gathers notes is to do it no longer.
+        self.0.hurry.notify_one();
+        Events {
+            ledger: self.clone(),
+            newest,
+            next,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Books> {
+        self.0.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads events in order, and says so when some are gone.
+pub(super) struct Events {
+    ledger: Ledger,
+    /// That there is one tells the bookkeeper that somebody watches.
+    newest: watch::Receiver<u64>,
+    next: u64,
+}
+
+impl Events {
+    /// The next events with their numbers, waiting for at least one. `None` when there will be
+    /// none.
+    pub(super) async fn next(&mut self) -> Option<Vec<(u64, Arc<Event>)>> {
+        loop {
+            self.newest.mark_unchanged();
+            if let Some(batch) = self.ledger.lock().events_from(&mut self.next) {
+                return Some(batch);
+            }
+            self.newest.changed().await.ok()?;
+        }
+    }
+}
+
+impl Open {
+    fn view(&self) -> ConnectionView {
+        ConnectionView {
+            id: self.id,
+            target: self.permit.target().to_string(),
+            door: self.permit.door(),
+            rule: self.permit.rule(),
+            bytes_up: self.up.load(Relaxed),
+            bytes_down: self.down.load(Relaxed),
+            age_seconds: self.since.elapsed().as_secs(),
+        }
+    }
+}
+
+fn rule_audit(event: &str, change: &RuleChange) -> Value {
+    let mut line = json!({
+        "event": event, "pattern": change.rule.entry, "verdict": change.rule.verdict,
+        "scope": change.rule.scope, "actor": change.actor,
+    });
+    if let Some(end) = &change.rule.expires_at {
+        line["expires_at"] = end.as_str().into();
+    }
+    line
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+pub(super) fn timestamp(at: SystemTime) -> String {
+    let since = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    let millis = i128::try_from(since.as_millis()).unwrap_or(0);
+    OffsetDateTime::from_unix_timestamp_nanos(millis * 1_000_000)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned())
+}

@@ -4,6 +4,7 @@ mod support;
 
 mod attacks;
 mod dns;
+mod docker;
 mod forwarding;
 mod layering;
 mod mtls;

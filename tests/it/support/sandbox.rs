@@ -192,7 +192,9 @@ impl Shell {
     /// What a script prints, on both streams.
     #[track_caller]
     pub(crate) fn ask(&mut self, script: &str) -> String {
-        self.tell(&format!("{{ {script}\n}} </dev/null 2>&1; echo; echo {MARK}"));
+        self.tell(&format!(
+            "{{ {script}\n}} </dev/null 2>&1; echo; echo {MARK}"
+        ));
         let mut said = String::new();
         loop {
             let line = self.line();

@@ -14,6 +14,8 @@ mod control_limits;
 mod control_rules;
 mod dial;
 mod dns;
+mod docker;
+mod docker_walls;
 mod docs;
 mod forwarding;
 mod layering;

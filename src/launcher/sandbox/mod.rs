@@ -179,7 +179,8 @@ impl Sandbox {
         let outcome = running
             .run(self.output, self.input, &mut proxy.link, signals)
             .await;
-        super::container::remove(launch.engine, &self.name).await?;
+        // What cannot be removed now is tried again, and told, by the undo stack.
+        let _ = super::container::remove(launch.engine, &self.name).await;
         outcome
     }
 }

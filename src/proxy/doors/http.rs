@@ -17,6 +17,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::AbortHandle;
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self as client, SendRequest};
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS,
@@ -204,6 +205,7 @@ impl Client {
         let permit = self.road.admit(target.clone(), Door::Http).await?;
         let rule = permit.rule();
         let kept = self.kept(&target).await;
+        let reused = kept.is_some();
         let (mut sender, passage) = match kept {
             Some(sender) => (
                 sender,
@@ -216,7 +218,17 @@ impl Client {
         };
         let passage = Arc::new(passage);
         let (request, asked_upgrade) = for_origin(request, &target, &passage);
-        let answer = match timeout(ANSWER, sender.send_request(request)).await {
+        let spare = reused.then(|| repeatable(&request)).flatten();
+        let mut sent = timeout(ANSWER, sender.try_send_request(request)).await;
+        if let Ok(Err(error)) = &mut sent
+            && let Some(request) = error.take_message().or(spare).filter(|_| reused)
+        {
+            // The origin closed the connection while nothing was asked of it.
+            let upstream = self.road.redial(&passage).await?;
+            sender = self.handshake(&target, &rule, upstream).await?;
+            sent = timeout(ANSWER, sender.try_send_request(request)).await;
+        }
+        let answer = match sent.map(|sent| sent.map_err(TrySendError::into_error)) {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 // The content that the client sent may be what broke it.
@@ -390,8 +402,6 @@ fn for_origin(
             .insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
     }
     parts.uri = match parts.uri.into_parts().path_and_query {
-        // RFC 9112, section 3.2.4: OPTIONS without a path asks about the origin as a whole.
-        Some(path) if parts.method == Method::OPTIONS && path.as_str() == "/" => path.into(),
         Some(path) => path.into(),
         None => Uri::from_static("/"),
     };
@@ -401,6 +411,20 @@ fn for_origin(
         Request::from_parts(parts, Counted::new(body, Arc::clone(passage), Way::Up)),
         asked,
     )
+}
+
+/// The same request once more, where it may be sent twice: without content, and of a method that
+/// does no more the second time (RFC 9110, section 9.2.2).
+fn repeatable(request: &Request<Counted>) -> Option<Request<Counted>> {
+    let once = !request.method().is_idempotent() || !request.body().is_end_stream();
+    (!once).then(|| {
+        let none = Counted::none(Arc::clone(&request.body().passage));
+        let mut copy = Request::new(none);
+        copy.method_mut().clone_from(request.method());
+        copy.uri_mut().clone_from(request.uri());
+        copy.headers_mut().clone_from(request.headers());
+        copy
+    })
 }
 
 /// The answer as the client gets it.
@@ -498,7 +522,8 @@ enum Way {
 
 /// Content on its way, counted; the passage it holds closes with it.
 struct Counted {
-    content: Incoming,
+    /// `None` for no content.
+    content: Option<Incoming>,
     passage: Arc<Passage>,
     way: Way,
     stalled: Option<Pin<Box<Sleep>>>,
@@ -507,9 +532,18 @@ struct Counted {
 impl Counted {
     fn new(content: Incoming, passage: Arc<Passage>, way: Way) -> Self {
         Self {
-            content,
+            content: Some(content),
             passage,
             way,
+            stalled: None,
+        }
+    }
+
+    fn none(passage: Arc<Passage>) -> Self {
+        Self {
+            content: None,
+            passage,
+            way: Way::Up,
             stalled: None,
         }
     }
@@ -523,7 +557,10 @@ impl Body for Counted {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match Pin::new(&mut self.content).poll_frame(cx) {
+        let Some(content) = &mut self.content else {
+            return Poll::Ready(None);
+        };
+        match Pin::new(content).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 match self.way {
@@ -549,10 +586,11 @@ impl Body for Counted {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.content.is_end_stream()
+        self.content.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.content.size_hint()
+        let none = || SizeHint::with_exact(0);
+        self.content.as_ref().map_or_else(none, Body::size_hint)
     }
 }

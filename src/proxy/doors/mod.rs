@@ -64,6 +64,11 @@ impl Road {
             .await
     }
 
+    /// Once more, where a connection that was kept turned out to be closed.
+    async fn redial(&self, passage: &Passage) -> Result<Upstream, NotConnected> {
+        self.dialler.redial(&self.gate, passage).await
+    }
+
     /// What cannot be parsed cannot be judged.
     async fn malformed(&self, bad: &Bad, door: Door) -> NotConnected {
         let refusal = self.gate.malformed(&bad.sent, door, bad.why.clone()).await;

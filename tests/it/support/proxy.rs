@@ -225,7 +225,9 @@ impl Proxy {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("/proc");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        number.and_then(|number| number.trim().parse().ok()).expect("VmRSS")
+        number
+            .and_then(|number| number.trim().parse().ok())
+            .expect("VmRSS")
     }
 
     /// The next line of its standard error that fits.
@@ -308,6 +310,17 @@ impl Proxy {
         let answer = self.post(path, body);
         assert_eq!(answer.status(), 200, "{}", answer.text());
         answer.json()
+    }
+
+    /// Asks until no connection of the sandbox is open: that one ends is in the books a moment
+    /// after its ends see it, and no event tells.
+    #[track_caller]
+    pub(crate) fn settles(&self) {
+        let until = Instant::now() + PATIENCE;
+        while self.read("/session")["counts"]["connections"] != 0 {
+            assert!(Instant::now() < until, "{}", self.read("/connections"));
+            thread::yield_now();
+        }
     }
 
     /// The log's entries behind a number. What happened before the call is in them.

@@ -32,7 +32,11 @@ fn every_call_is_answered_the_same_over_the_socket_and_over_mtls() {
         ),
         ("GET", "/explain?target=new.test:443", None),
         ("GET", "/explain?target=[2001:db8::1]:443", None),
-        ("POST", "/revoke", Some(new)),
+        (
+            "POST",
+            "/revoke",
+            Some(r#"{"entries":["new.test:443","config.test"]}"#),
+        ),
         (
             "POST",
             "/revoke",

@@ -255,8 +255,7 @@ fn simple_commands(line: &str) -> Vec<Vec<String>> {
     let mut commands = vec![vec![]];
     let mut word = String::new();
     let mut quoted = false;
-    let mut chars = line.strip_prefix("$ ").unwrap_or(line).chars();
-    while let Some(c) = chars.next() {
+    for c in line.strip_prefix("$ ").unwrap_or(line).chars() {
         match c {
             '\'' => quoted = !quoted,
             _ if quoted => word.push(c),

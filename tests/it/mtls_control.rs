@@ -245,7 +245,7 @@ fn a_port_of_another_session_is_not_spoken_to() {
         "--addr",
         &port_of_two,
     ]);
-    assert_ne!(ran.code, Some(0), "{ran:?}");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
     assert!(ran.stderr.contains("certificate"), "{ran:?}");
     for session in [&one, &two] {
         let rules = home

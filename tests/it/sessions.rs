@@ -169,7 +169,7 @@ fn a_session_that_was_killed_is_not_listed_and_the_next_one_takes_it_away() {
     let home = Home::new();
     let killed = Launch::new("").home(&home).start();
     let id = killed.id().to_owned();
-    assert_eq!(listed(&home), [id.clone()]);
+    assert_eq!(listed(&home), std::slice::from_ref(&id));
     killed.signal(Signal::SIGKILL);
     drop(killed);
     assert_eq!(listed(&home), Vec::<String>::new());

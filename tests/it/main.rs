@@ -27,3 +27,4 @@ mod peers;
 mod scripts;
 mod sessions;
 mod sessions_launched;
+mod tunnels;

@@ -2,6 +2,7 @@
 //! that the test makes and that remember what reached them, and a client that sends bytes as they
 //! are written.
 
+pub(crate) mod bulk;
 mod control;
 pub(crate) mod csv;
 pub(crate) mod dns;

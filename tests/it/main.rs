@@ -5,6 +5,7 @@ mod support;
 mod attacks;
 mod dns;
 mod docker;
+mod docker_crash;
 mod docker_walls;
 mod forwarding;
 mod layering;

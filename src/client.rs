@@ -19,6 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyperlocal::UnixConnector;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
 
 use crate::api::{
     AddBody, Added, Connections, Event, Explanation, Fault, Health, Logs, Reloaded, RevokeBody,
@@ -83,6 +84,17 @@ pub enum ClientError {
         at: String,
         /// What hyper says.
         error: String,
+    },
+    /// Whoever listens on the port does not prove to be the session.
+    #[error(
+        "whoever listens on {at} does not prove to be this session's control plane: {error}; \
+         another program may have the port by now, or a tunnel may lead elsewhere"
+    )]
+    Handshake {
+        /// The address.
+        at: String,
+        /// What the handshake says.
+        error: io::Error,
     },
     /// It said no, and why.
     #[error("{0}")]
@@ -274,9 +286,12 @@ async fn over_tls(
 ) -> Result<Response<Incoming>, ClientError> {
     let at = || end.addr.to_string();
     let hung_up = |error: String| ClientError::HungUp { at: at(), error };
-    let stream = tls::connect(end.addr, Arc::clone(&end.config))
+    let stream = TcpStream::connect(end.addr)
         .await
         .map_err(|error| ClientError::Unreachable { at: at(), error })?;
+    let stream = tls::handshake(stream, Arc::clone(&end.config))
+        .await
+        .map_err(|error| ClientError::Handshake { at: at(), error })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| hung_up(error.to_string()))?;

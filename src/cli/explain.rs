@@ -1,5 +1,6 @@
 //! `explain`.
 
+use std::net::Ipv6Addr;
 use std::process::ExitCode;
 
 use crate::api::Admission;
@@ -17,6 +18,9 @@ pub(super) async fn run(
 ) -> Result<ExitCode, Failure> {
     let target = match args.target.parse::<Target>() {
         Err(TargetError::PortMissing) => format!("{}:443", args.target).parse(),
+        Err(_) if args.target.parse::<Ipv6Addr>().is_ok() => {
+            format!("[{}]:443", args.target).parse()
+        }
         other => other,
     };
     let target = target

@@ -100,7 +100,9 @@ impl From<ClientError> for Failure {
             ClientError::HungUp { .. } => Self::new(Kind::Refused, error),
             ClientError::Unreachable { .. } => Self::new(Kind::NoSession, error)
                 .hint("the session may have ended: vibepit sessions lists those that run"),
-            ClientError::Answer(_) | ClientError::NoEnd => Self::failed(error),
+            ClientError::Handshake { .. } | ClientError::Answer(_) | ClientError::NoEnd => {
+                Self::failed(error)
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::api::{Event, LogEntry};
-use crate::client::Client;
+use crate::client::{Client, ClientError};
 use crate::policy::Verdict;
 
 use super::args::{LogsArgs, Reach};
@@ -14,6 +14,8 @@ use super::reach::client;
 
 /// How long to wait before a broken stream is taken up again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How often in a row that may bring nothing new.
+const ATTEMPTS: u32 = 20;
 
 pub(super) async fn run(args: LogsArgs, before: Reach, out: &Output) -> Result<ExitCode, Failure> {
     let client = client(&args.reach.or(before), out).await?;
@@ -26,62 +28,103 @@ pub(super) async fn run(args: LogsArgs, before: Reach, out: &Output) -> Result<E
     Ok(ExitCode::SUCCESS)
 }
 
+/// What ends a stretch of following.
+enum Stop {
+    /// The session is over; why, if it told.
+    Ended(Option<String>),
+    /// The connection broke. What was missed is in the log.
+    Broken(ClientError),
+    /// Nobody reads on.
+    Unread(Failure),
+}
+
+impl From<ClientError> for Stop {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Unreachable { .. } => Self::Ended(None),
+            error => Self::Broken(error),
+        }
+    }
+}
+
 async fn follow(
     client: &Client,
     after: Option<u64>,
     lines: usize,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
-    // The stream first, then what was: nothing falls between them.
-    let mut events = client.events(None).await?;
-    let mut shown = match after {
-        Some(after) => catch_up(client, after, out).await?,
-        None => {
-            let answer = client.logs(None, Some(lines)).await?;
-            for entry in &answer.entries {
-                show(entry, out)?;
-            }
-            answer.next
-        }
-    };
+    let mut shown = after;
+    let mut fruitless = 0;
     loop {
-        match events.next().await {
-            Ok(Some((_, Event::Log(entry)))) if entry.id > shown => {
-                shown = entry.id;
-                show(&entry, out)?;
-            }
-            Ok(Some((_, Event::Reset { .. }))) => shown = catch_up(client, shown, out).await?,
-            Ok(Some((_, Event::SessionEnding { ending }))) => {
-                out.note(format!("the session has ended: {}", printable(&ending)));
+        let before = shown;
+        let stop = match stretch(client, &mut shown, lines, out).await {
+            Ok(why) => Stop::Ended(Some(why)),
+            Err(stop) => stop,
+        };
+        match stop {
+            Stop::Ended(why) => {
+                let why = why.map_or_else(String::new, |why| format!(": {}", printable(&why)));
+                out.note(format!("the session has ended{why}"));
                 return Ok(ExitCode::SUCCESS);
             }
-            Ok(Some(_)) => {}
-            Ok(None) | Err(_) => {
+            Stop::Unread(failure) => return Err(failure),
+            Stop::Broken(error) => {
+                fruitless = if shown == before { fruitless + 1 } else { 0 };
+                if fruitless > ATTEMPTS {
+                    return Err(error.into());
+                }
                 tokio::time::sleep(AGAIN).await;
-                // A session that is gone is the end of its log.
-                let Ok(stream) = client.events(None).await else {
-                    out.note("the session has ended");
-                    return Ok(ExitCode::SUCCESS);
-                };
-                events = stream;
-                shown = catch_up(client, shown, out).await?;
             }
         }
     }
 }
 
+/// Follows for as long as one connection lasts, up to the session's last word. `shown` is the
+/// last entry that was shown; before the first one, so many `lines` are.
+async fn stretch(
+    client: &Client,
+    shown: &mut Option<u64>,
+    lines: usize,
+    out: &Output,
+) -> Result<String, Stop> {
+    // The stream first, then what was: nothing falls between them.
+    let mut events = client.events(None).await?;
+    if shown.is_none() {
+        let answer = client.logs(None, Some(lines)).await?;
+        for entry in &answer.entries {
+            show(entry, out).map_err(Stop::Unread)?;
+        }
+        *shown = Some(answer.next);
+    }
+    let shown = shown.get_or_insert_default();
+    catch_up(client, shown, out).await?;
+    while let Some((_, event)) = events.next().await? {
+        match event {
+            Event::Log(entry) if entry.id > *shown => {
+                show(&entry, out).map_err(Stop::Unread)?;
+                *shown = entry.id;
+            }
+            Event::Reset { .. } => catch_up(client, shown, out).await?,
+            Event::SessionEnding { ending } => return Ok(ending),
+            _ => {}
+        }
+    }
+    let broken = "the stream of events broke off".to_owned();
+    Err(Stop::Broken(ClientError::Answer(broken)))
+}
+
 /// Shows what the log has behind an entry, however much that is: what did not come as an event,
-/// or fell out of their ring, is still there. The number of the last one.
-async fn catch_up(client: &Client, mut shown: u64, out: &Output) -> Result<u64, Failure> {
+/// or fell out of their ring, is still there.
+async fn catch_up(client: &Client, shown: &mut u64, out: &Output) -> Result<(), Stop> {
     loop {
-        let answer = client.logs(Some(shown), None).await?;
+        let answer = client.logs(Some(*shown), None).await?;
         if answer.entries.is_empty() {
-            return Ok(shown);
+            return Ok(());
         }
         for entry in &answer.entries {
-            show(entry, out)?;
+            show(entry, out).map_err(Stop::Unread)?;
+            *shown = entry.id;
         }
-        shown = answer.next;
     }
 }
 

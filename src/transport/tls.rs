@@ -96,18 +96,26 @@ pub fn client_config(
     Ok(Arc::new(config))
 }
 
-/// Connects to `addr` and shakes hands. Whatever address leads there (an SSH tunnel's end, say),
-/// the server must prove that it is 127.0.0.1 of this session's CA.
+/// Connects to `addr` and shakes hands, as [`handshake`] does.
 ///
 /// # Errors
 ///
-/// What connecting or the handshake says; a server of another session fails the handshake. That
-/// the server refuses *our* certificate shows only with the first read (RFC 8446, section 4.4.2).
+/// What connecting or the handshake says.
 pub async fn connect(
     addr: impl ToSocketAddrs,
     config: Arc<ClientConfig>,
 ) -> io::Result<ClientStream> {
-    let tcp = TcpStream::connect(addr).await?;
+    handshake(TcpStream::connect(addr).await?, config).await
+}
+
+/// Shakes hands with a server. Whatever address led there (an SSH tunnel's end, say), the server
+/// must prove that it is 127.0.0.1 of this session's CA.
+///
+/// # Errors
+///
+/// What the handshake says; a server of another session fails it. That the server refuses *our*
+/// certificate shows only with the first read (RFC 8446, section 4.4.2).
+pub async fn handshake(tcp: TcpStream, config: Arc<ClientConfig>) -> io::Result<ClientStream> {
     tcp.set_nodelay(true)?;
     let name = ServerName::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST).into());
     TlsConnector::from(config).connect(name, tcp).await

@@ -20,22 +20,24 @@ use vibepit::session::{
 use vibepit::transport::tls;
 
 fn session() -> Minted {
-    mint(OffsetDateTime::now_utc()).unwrap()
+    mint(OffsetDateTime::now_utc()).expect("the test's own part")
 }
 
 fn client(with: &Credentials) -> Arc<tls::ClientConfig> {
-    tls::client_config(&with.ca, &with.cert, &with.key).unwrap()
+    tls::client_config(&with.ca, &with.cert, &with.key).expect("the test's own part")
 }
 
 async fn port() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("the test's own part");
+    let addr = listener.local_addr().expect("the test's own part");
     (listener, addr)
 }
 
 /// Serves one connection: shakes hands, reads what there is, and answers as HTTP would.
 async fn serve_one(listener: &TcpListener, with: &TlsMaterial) -> io::Result<String> {
-    let config = tls::server_config(&with.ca, &with.cert, &with.key).unwrap();
+    let config = tls::server_config(&with.ca, &with.cert, &with.key).expect("the test's own part");
     let (tcp, _) = listener.accept().await?;
     let mut stream = tls::accept(tcp, config).await?;
     let mut heard = vec![0; 4096];
@@ -45,7 +47,7 @@ async fn serve_one(listener: &TcpListener, with: &TlsMaterial) -> io::Result<Str
         .await?;
     stream.shutdown().await?;
     heard.truncate(length);
-    Ok(String::from_utf8(heard).unwrap())
+    Ok(String::from_utf8(heard).expect("the test's own part"))
 }
 
 /// Speaks one line and reads the answer. In TLS 1.3 a client learns with the first read that its
@@ -162,9 +164,9 @@ async fn plain_text_is_refused() {
 
 /// Runs a curl that has the client's material in files. `None` when curl is not installed.
 async fn curl(addr: SocketAddr, with: &Credentials, more: &[&str]) -> Option<Output> {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("the test's own part");
     for (name, text) in [("ca", &with.ca), ("cert", &with.cert), ("key", &with.key)] {
-        std::fs::write(dir.path().join(name), text).unwrap();
+        std::fs::write(dir.path().join(name), text).expect("the test's own part");
     }
     let ran = Command::new("curl")
         .current_dir(dir.path())
@@ -183,7 +185,7 @@ async fn curl(addr: SocketAddr, with: &Credentials, more: &[&str]) -> Option<Out
         .await;
     match ran {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        ran => Some(ran.unwrap()),
+        ran => Some(ran.expect("the test's own part")),
     }
 }
 

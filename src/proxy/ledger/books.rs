@@ -82,6 +82,12 @@ struct Traffic {
 }
 
 impl Books {
+    /// Without those that were closed from here and whose tasks have yet to learn it.
+    pub(super) fn still_open(&self) -> impl Iterator<Item = &Open> {
+        let open = self.open.values().map(AsRef::as_ref);
+        open.filter(|open: &&Open| !open.abort.is_aborted())
+    }
+
     pub(super) fn opened(&mut self, open: Arc<Open>) {
         let target = open.permit.target();
         self.tally.allowed += 1;

@@ -233,7 +233,7 @@ impl Ledger {
 
     /// Waits until no connection is open.
     pub(super) async fn all_closed(&self) {
-        while self.connection_count() > 0 {
+        while !self.lock().open.is_empty() {
             // Those that end tell the bookkeeper; this goes behind what they told.
             self.caught_up().await;
             tokio::task::yield_now().await;
@@ -243,14 +243,14 @@ impl Ledger {
     /// What is open, oldest first.
     pub(super) fn connections(&self) -> Vec<ConnectionView> {
         let books = self.lock();
-        let mut views: Vec<_> = books.open.values().map(|open| open.view()).collect();
+        let mut views: Vec<_> = books.still_open().map(Open::view).collect();
         views.sort_by_key(|view| view.id);
         views
     }
 
     /// How many connections are open.
     pub(super) fn connection_count(&self) -> usize {
-        self.lock().open.len()
+        self.lock().still_open().count()
     }
 
     /// Log entries after a number, or the newest.

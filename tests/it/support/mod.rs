@@ -16,7 +16,7 @@ mod wire;
 
 pub(crate) use control::Events;
 pub(crate) use home::{Home, Ran};
-pub(crate) use origin::{Origin, closed_port, ok, own_loopback};
+pub(crate) use origin::{BlackHole, Origin, closed_port, ok, own_loopback};
 pub(crate) use proxy::{Launch, Proxy};
 pub(crate) use require::require;
 pub(crate) use resolver::{Question, Resolver, Says};

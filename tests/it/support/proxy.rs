@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -32,7 +33,7 @@ pub(crate) struct Proxy {
     /// The configuration it was started with: write it anew and reload.
     pub(crate) config: PathBuf,
     child: Child,
-    said: Receiver<String>,
+    said: Mutex<Receiver<String>>,
     record: Value,
 }
 
@@ -137,7 +138,7 @@ impl Launch {
             home: self.home,
             config,
             child,
-            said,
+            said: Mutex::new(said),
             record: serde_json::from_slice(&record).expect("session.json is JSON"),
         })
     }
@@ -222,10 +223,11 @@ impl Proxy {
     /// The next line of its standard error that fits.
     #[track_caller]
     pub(crate) fn says(&self, fits: impl Fn(&str) -> bool) -> String {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let until = Instant::now() + PATIENCE;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            match self.said.recv_timeout(left) {
+            match said.recv_timeout(left) {
                 Ok(line) if fits(&line) => return line,
                 Ok(_) => {}
                 Err(error) => panic!("it does not say that: {error}"),

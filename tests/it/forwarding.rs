@@ -70,13 +70,23 @@ fn fields_of_one_hop_stay_there() {
     ));
     let answer = client.answer();
     let request = origin.request();
-    for gone in ["x-named", "keep-alive", "proxy-connection", "proxy-authorization", "te", "connection"] {
+    for gone in [
+        "x-named",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "te",
+        "connection",
+    ] {
         assert_eq!(request.field(gone), None, "{request:?}");
     }
     assert_eq!(request.start, "POST / HTTP/1.1");
     let authority = format!("a.test:{}", origin.port());
     assert_eq!(request.all("host"), [authority.as_str()]);
-    assert_eq!((request.field("x-end"), request.field("authorization")), (Some("2"), Some("Bearer y")));
+    assert_eq!(
+        (request.field("x-end"), request.field("authorization")),
+        (Some("2"), Some("Bearer y"))
+    );
     assert_eq!(request.all("via").join(", "), "1.1 other, 1.1 vibepit");
     assert_eq!(request.text(), "hi");
     for gone in ["x-hop", "keep-alive", "proxy-authenticate"] {
@@ -97,7 +107,10 @@ fn content_of_a_known_length_passes_both_ways() {
         client.send(format!("{head}Content-Length: {length}\r\n\r\n{body}"));
         let answer = client.answer();
         let length = length.to_string();
-        assert_eq!((answer.text().as_str(), answer.field("content-length")), (body, Some(length.as_str())));
+        assert_eq!(
+            (answer.text().as_str(), answer.field("content-length")),
+            (body, Some(length.as_str()))
+        );
         assert_eq!(answer.field("transfer-encoding"), None);
     }
 }
@@ -122,12 +135,18 @@ fn chunks_pass_as_they_come_in_both_directions() {
         }
     });
     let mut client = proxy.client();
-    client.send(format!("{}Transfer-Encoding: chunked\r\n\r\n", head("POST", &origin, "/")));
+    client.send(format!(
+        "{}Transfer-Encoding: chunked\r\n\r\n",
+        head("POST", &origin, "/")
+    ));
     assert_eq!(client.head().status(), 200);
     for chunk in ["one", "second", "3"] {
         client.send(format!("{:x}\r\n{chunk}\r\n", chunk.len()));
         assert_eq!(client.line(), format!("{:x}", chunk.len()).to_uppercase());
-        assert_eq!(client.exactly(chunk.len() + 2), format!("{chunk}\r\n").as_bytes());
+        assert_eq!(
+            client.exactly(chunk.len() + 2),
+            format!("{chunk}\r\n").as_bytes()
+        );
     }
     client.send("0\r\n\r\n");
     assert_eq!(client.exactly(5), b"0\r\n\r\n");
@@ -152,9 +171,15 @@ fn trailers_pass_both_ways() {
         head("POST", &origin, "/")
     ));
     let answer = client.answer();
-    assert_eq!(origin.request().trailers, [("x-sum".to_owned(), "42".to_owned())]);
+    assert_eq!(
+        origin.request().trailers,
+        [("x-sum".to_owned(), "42".to_owned())]
+    );
     assert_eq!(origin.requests()[0].field("te"), Some("trailers"));
-    assert_eq!(answer.trailers, [("x-back".to_owned(), "x-sum=42".to_owned())]);
+    assert_eq!(
+        answer.trailers,
+        [("x-back".to_owned(), "x-sum=42".to_owned())]
+    );
 }
 
 #[test]
@@ -162,7 +187,9 @@ fn a_client_that_waits_for_100_gets_it_after_the_decision() {
     let (proxy, origin) = (proxy(), Origin::answering(|request| ok(&request.text())));
     let mut client = proxy.client();
     let head = head("POST", &origin, "/");
-    client.send(format!("{head}Content-Length: 5\r\nExpect: 100-continue\r\n\r\n"));
+    client.send(format!(
+        "{head}Content-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+    ));
     assert_eq!(client.head().status(), 100);
     client.send("hello");
     assert_eq!(client.answer().text(), "hello");
@@ -179,22 +206,31 @@ fn an_answer_without_content_is_followed_by_the_next_one() {
             b"HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 5000\r\n\r\n".to_vec()
         }
         // Hints, and then the answer: the hints are not the answer.
-        "GET /103 HTTP/1.1" => {
-            [&b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"[..], &ok("after")].concat()
-        }
+        "GET /103 HTTP/1.1" => [
+            &b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"[..],
+            &ok("after"),
+        ]
+        .concat(),
         start => ok(start),
     });
     let mut client = proxy.client();
     client.send(format!("{}\r\n", head("HEAD", &origin, "/")));
     let answer = client.head();
-    assert_eq!((answer.status(), answer.field("content-length")), (200, Some("5000")));
+    assert_eq!(
+        (answer.status(), answer.field("content-length")),
+        (200, Some("5000"))
+    );
     for path in ["/204", "/304"] {
         client.send(get(&origin, path));
         assert_eq!(client.head().status().to_string(), path[1..]);
     }
     client.send(get(&origin, "/103"));
     let answer = client.answer();
-    let answer = if answer.status() == 103 { client.answer() } else { answer };
+    let answer = if answer.status() == 103 {
+        client.answer()
+    } else {
+        answer
+    };
     assert_eq!(answer.text(), "after");
     client.send(get(&origin, "/next"));
     assert_eq!(client.answer().text(), "GET /next HTTP/1.1");
@@ -215,7 +251,11 @@ fn a_client_of_http_1_0_gets_an_answer_it_can_read() {
         let mut client = proxy.client();
         client.send(format!("GET http://a.test:{port}{path} HTTP/1.0\r\n\r\n"));
         let head = client.head();
-        assert_eq!((head.status(), head.field("transfer-encoding")), (200, None), "{head:?}");
+        assert_eq!(
+            (head.status(), head.field("transfer-encoding")),
+            (200, None),
+            "{head:?}"
+        );
         assert_eq!(client.to_end(), text.as_bytes());
     }
     assert_eq!(origin.request().field("via"), Some("1.0 vibepit"));
@@ -247,7 +287,11 @@ fn an_answer_that_breaks_off_is_not_taken_for_a_whole_one() {
         client.send(get(&origin, "/"));
         assert_eq!(client.head().status(), 200);
         let rest = client.to_end();
-        assert!(rest.len() < 10 && !rest.ends_with(b"0\r\n\r\n"), "{}", rest.escape_ascii());
+        assert!(
+            rest.len() < 10 && !rest.ends_with(b"0\r\n\r\n"),
+            "{}",
+            rest.escape_ascii()
+        );
     }
 }
 
@@ -269,7 +313,12 @@ fn an_origin_that_does_not_speak_http_is_a_502() {
         client.send(get(&origin, "/"));
         let answer = client.answer();
         assert_eq!(answer.status(), 502, "{said:?}: {answer:?}");
-        assert!(answer.field("proxy-status").expect("it").starts_with("vibepit; error="));
+        assert!(
+            answer
+                .field("proxy-status")
+                .expect("it")
+                .starts_with("vibepit; error=")
+        );
         // The client did nothing wrong: its connection goes on.
         let fine = Origin::plain();
         client.send(get(&fine, "/"));
@@ -304,7 +353,10 @@ fn a_request_that_may_have_been_carried_out_is_not_sent_twice() {
     let origin = Origin::serving(move |mut wire| {
         while let Some(request) = wire.try_request() {
             let first = request.start == "GET / HTTP/1.1";
-            send.lock().expect("a lock").send(request.start).expect("a listener");
+            send.lock()
+                .expect("a lock")
+                .send(request.start)
+                .expect("a listener");
             if !first {
                 return;
             }
@@ -314,7 +366,10 @@ fn a_request_that_may_have_been_carried_out_is_not_sent_twice() {
     let mut client = proxy.client();
     client.send(get(&origin, "/"));
     assert_eq!(client.answer().status(), 200);
-    client.send(format!("{}Content-Length: 5\r\n\r\nhello", head("POST", &origin, "/order")));
+    client.send(format!(
+        "{}Content-Length: 5\r\n\r\nhello",
+        head("POST", &origin, "/order")
+    ));
     assert_eq!(client.answer().status(), 502);
     let seen: Vec<String> = seen.try_iter().collect();
     assert_eq!(seen, ["GET / HTTP/1.1", "POST /order HTTP/1.1"]);
@@ -325,10 +380,15 @@ fn an_early_answer_ends_a_request_that_is_still_being_sent() {
     let proxy = proxy();
     let origin = Origin::serving(|mut wire| {
         wire.head();
-        wire.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+        wire.send(
+            "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno",
+        );
     });
     let mut client = proxy.client();
-    client.send(format!("{}Content-Length: 1000000\r\n\r\nhello", head("POST", &origin, "/")));
+    client.send(format!(
+        "{}Content-Length: 1000000\r\n\r\nhello",
+        head("POST", &origin, "/")
+    ));
     let answer = client.answer();
     assert_eq!((answer.status(), answer.text().as_str()), (413, "no"));
 }
@@ -337,12 +397,13 @@ fn an_early_answer_ends_a_request_that_is_still_being_sent() {
 fn content_that_is_refused_goes_nowhere() {
     let (proxy, origin) = (proxy(), Origin::plain());
     let mut client = proxy.client();
-    client.send(
-        "POST http://b.test/ HTTP/1.1\r\nHost: b.test\r\nContent-Length: 5\r\n\r\nhello",
-    );
+    client.send("POST http://b.test/ HTTP/1.1\r\nHost: b.test\r\nContent-Length: 5\r\n\r\nhello");
     let answer = client.answer();
     // Whether the rest of the content comes is not waited for.
-    assert_eq!((answer.status(), answer.field("connection")), (403, Some("close")));
+    assert_eq!(
+        (answer.status(), answer.field("connection")),
+        (403, Some("close"))
+    );
     client.ends();
     assert_eq!(origin.connections(), 0);
 }
@@ -351,7 +412,10 @@ fn content_that_is_refused_goes_nowhere() {
 fn a_client_that_wants_to_close_is_closed() {
     let (proxy, origin) = (proxy(), Origin::plain());
     let mut client = proxy.client();
-    client.send(format!("{}Connection: close\r\n\r\n", head("GET", &origin, "/")));
+    client.send(format!(
+        "{}Connection: close\r\n\r\n",
+        head("GET", &origin, "/")
+    ));
     assert_eq!(client.answer().status(), 200);
     client.ends();
     // And one that ends its side while it waits gets its answer.
@@ -371,11 +435,20 @@ fn options_are_for_the_origin_unless_their_hops_are_spent() {
     assert_eq!(client.answer().text(), "OPTIONS * HTTP/1.1");
     client.send(format!("{}\r\n", head("OPTIONS", &origin, "/")));
     assert_eq!(client.answer().text(), "OPTIONS / HTTP/1.1");
-    client.send(format!("{}Max-Forwards: 2\r\n\r\n", head("OPTIONS", &origin, "/")));
+    client.send(format!(
+        "{}Max-Forwards: 2\r\n\r\n",
+        head("OPTIONS", &origin, "/")
+    ));
     assert_eq!(client.answer().status(), 200);
     assert_eq!(origin.requests()[2].field("max-forwards"), Some("1"));
-    client.send(format!("{}Max-Forwards: 0\r\n\r\n", head("OPTIONS", &origin, "/")));
-    assert_eq!((client.answer().status(), origin.requests().len()), (200, 3));
+    client.send(format!(
+        "{}Max-Forwards: 0\r\n\r\n",
+        head("OPTIONS", &origin, "/")
+    ));
+    assert_eq!(
+        (client.answer().status(), origin.requests().len()),
+        (200, 3)
+    );
 }
 
 #[test]
@@ -384,7 +457,12 @@ fn an_upgrade_that_the_origin_accepts_is_a_tunnel() {
     let origin = Origin::serving(|mut wire| {
         let request = wire.head();
         assert_eq!(request.field("upgrade"), Some("websocket"));
-        assert!(request.field("connection").expect("it").eq_ignore_ascii_case("upgrade"));
+        assert!(
+            request
+                .field("connection")
+                .expect("it")
+                .eq_ignore_ascii_case("upgrade")
+        );
         assert_eq!(request.field("sec-websocket-key"), Some("x"));
         // The first bytes of the protocol come with the answer.
         wire.send(
@@ -402,8 +480,16 @@ fn an_upgrade_that_the_origin_accepts_is_a_tunnel() {
         head("GET", &origin, "/")
     ));
     let answer = client.head();
-    assert_eq!((answer.status(), answer.field("upgrade")), (101, Some("websocket")));
-    assert!(answer.field("connection").expect("it").eq_ignore_ascii_case("upgrade"));
+    assert_eq!(
+        (answer.status(), answer.field("upgrade")),
+        (101, Some("websocket"))
+    );
+    assert!(
+        answer
+            .field("connection")
+            .expect("it")
+            .eq_ignore_ascii_case("upgrade")
+    );
     assert_eq!(answer.field("sec-websocket-accept"), Some("y"));
     assert_eq!(client.exactly(5), b"first");
     client.send("hello");
@@ -462,7 +548,10 @@ fn much_content_arrives_as_it_was_sent() {
     client.send(get(&origin, "/"));
     assert_eq!(client.head().status(), 200);
     bulk::receive(&mut client, MUCH);
-    client.send(format!("{}Content-Length: {MUCH}\r\n\r\n", head("PUT", &origin, "/")));
+    client.send(format!(
+        "{}Content-Length: {MUCH}\r\n\r\n",
+        head("PUT", &origin, "/")
+    ));
     bulk::send(&mut client, MUCH).expect("the content is taken");
     assert_eq!(client.answer().text(), "got it");
     let entry = proxy.read("/stats")["destinations"][0].clone();
@@ -481,17 +570,25 @@ fn a_client_that_does_not_read_makes_the_origin_wait() {
     let send = std::sync::Mutex::new(send);
     let origin = Origin::serving(move |mut wire| {
         wire.head();
-        wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {CONTENT}\r\n\r\n"));
+        wire.send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {CONTENT}\r\n\r\n"
+        ));
         wire.gives_up_soon();
         let send = send.lock().expect("a lock").clone();
-        bulk::send_until_stalled(&mut wire, CONTENT, |sent| send.send(sent).expect("a listener"));
+        bulk::send_until_stalled(&mut wire, CONTENT, |sent| {
+            send.send(sent).expect("a listener")
+        });
     });
     let mut client = proxy.client();
     client.send(get(&origin, "/"));
     assert_eq!(client.head().status(), 200);
     let sent = stalled.recv().expect("the origin waits");
     assert!(sent < CONTENT, "nobody made it wait");
-    assert!(proxy.resident() < ROOM, "{} KiB for {sent} bytes", proxy.resident());
+    assert!(
+        proxy.resident() < ROOM,
+        "{} KiB for {sent} bytes",
+        proxy.resident()
+    );
     bulk::receive(&mut client, CONTENT);
 }
 
@@ -508,11 +605,18 @@ fn an_origin_that_does_not_read_makes_the_client_wait() {
         wire.send(ok("got it"));
     });
     let mut client = proxy.client();
-    client.send(format!("{}Content-Length: {CONTENT}\r\n\r\n", head("PUT", &origin, "/")));
+    client.send(format!(
+        "{}Content-Length: {CONTENT}\r\n\r\n",
+        head("PUT", &origin, "/")
+    ));
     client.gives_up_soon();
     bulk::send_until_stalled(&mut client, CONTENT, |sent| {
         assert!(sent < CONTENT, "nobody made it wait");
-        assert!(proxy.resident() < ROOM, "{} KiB for {sent} bytes", proxy.resident());
+        assert!(
+            proxy.resident() < ROOM,
+            "{} KiB for {sent} bytes",
+            proxy.resident()
+        );
         go.send(()).expect("the origin waits");
     });
     assert_eq!(client.answer().text(), "got it");

@@ -72,7 +72,10 @@ fn a_tunnel_begins_behind_plain_requests_of_the_same_connection() {
     assert_eq!(client.answer().status(), 200);
     // Two more of them, a CONNECT and what goes through it, all at once.
     client.send(format!("{get}{get}{}hello", connect(&echo)));
-    assert_eq!([client.answer().status(), client.answer().status()], [200, 200]);
+    assert_eq!(
+        [client.answer().status(), client.answer().status()],
+        [200, 200]
+    );
     assert_eq!(client.head().status(), 200);
     assert_eq!(client.exactly(5), b"hello");
     client.end_writing();
@@ -112,7 +115,10 @@ fn a_side_that_ended_still_hears_the_other_one() {
     let origin = Origin::serving(move |mut wire| {
         wire.send("bye");
         wire.end_writing();
-        send.lock().expect("a lock").send(wire.to_end()).expect("a listener");
+        send.lock()
+            .expect("a lock")
+            .send(wire.to_end())
+            .expect("a listener");
     });
     let mut tunnel = proxy.tunnel(&target(&origin));
     assert_eq!(tunnel.to_end(), b"bye");
@@ -135,13 +141,19 @@ fn a_side_that_breaks_ends_the_other_one() {
     let (send, heard) = mpsc::channel();
     let send = std::sync::Mutex::new(send);
     let origin = Origin::serving(move |mut wire| {
-        send.lock().expect("a lock").send(wire.to_end()).expect("a listener");
+        send.lock()
+            .expect("a lock")
+            .send(wire.to_end())
+            .expect("a listener");
     });
     let mut tunnel = proxy.tunnel(&target(&origin));
     tunnel.send("hello");
     tunnel.reset();
     heard.recv().expect("its end");
-    assert_eq!(proxy.read("/connections")["connections"], serde_json::json!([]));
+    assert_eq!(
+        proxy.read("/connections")["connections"],
+        serde_json::json!([])
+    );
 }
 
 const MUCH: usize = 64 * 1024 * 1024;
@@ -153,7 +165,10 @@ fn much_passes_both_ways_at_once_as_it_was_sent() {
         let mut writing = wire.again();
         let sending = thread::spawn(move || bulk::send(&mut writing, MUCH));
         bulk::receive(&mut wire, MUCH);
-        sending.join().expect("a thread").expect("the data is taken");
+        sending
+            .join()
+            .expect("a thread")
+            .expect("the data is taken");
         wire.end_writing();
         wire.ends();
     });
@@ -161,12 +176,21 @@ fn much_passes_both_ways_at_once_as_it_was_sent() {
     let mut writing = tunnel.again();
     let sending = thread::spawn(move || bulk::send(&mut writing, MUCH));
     bulk::receive(&mut tunnel, MUCH);
-    sending.join().expect("a thread").expect("the data is taken");
+    sending
+        .join()
+        .expect("a thread")
+        .expect("the data is taken");
     tunnel.end_writing();
     tunnel.ends();
     let audit = proxy.audit();
-    let line = audit.iter().find(|line| line["event"] == "connect").expect("its line");
-    assert_eq!((&line["bytes_up"], &line["bytes_down"]), (&MUCH.into(), &MUCH.into()));
+    let line = audit
+        .iter()
+        .find(|line| line["event"] == "connect")
+        .expect("its line");
+    assert_eq!(
+        (&line["bytes_up"], &line["bytes_down"]),
+        (&MUCH.into(), &MUCH.into())
+    );
 }
 
 #[test]
@@ -183,7 +207,11 @@ fn a_client_that_does_not_read_makes_the_origin_wait() {
     let mut tunnel = proxy.tunnel(&target(&origin));
     let sent = stalled.recv().expect("the origin waits");
     assert!(sent < DATA, "nobody made it wait");
-    assert!(proxy.resident() < 64 * 1024, "{} KiB for {sent} bytes", proxy.resident());
+    assert!(
+        proxy.resident() < 64 * 1024,
+        "{} KiB for {sent} bytes",
+        proxy.resident()
+    );
     bulk::receive(&mut tunnel, DATA);
 }
 
@@ -192,7 +220,9 @@ fn a_tunnel_to_nobody_is_told_before_anything_is_sent() {
     let proxy = proxy();
     let mut client = proxy.client();
     let target = format!("a.test:{}", closed_port());
-    client.send(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\nhello"));
+    client.send(format!(
+        "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\nhello"
+    ));
     let answer = client.answer();
     assert_eq!(answer.status(), 502, "{answer:?}");
     client.ends();

@@ -71,7 +71,11 @@ pub(crate) fn receive(wire: &mut Wire, length: usize) {
         while checked < read {
             let expected = part(received + checked, read - checked);
             let found = &part_read[checked..checked + expected.len()];
-            assert!(found == expected, "other bytes behind {}", received + checked);
+            assert!(
+                found == expected,
+                "other bytes behind {}",
+                received + checked
+            );
             checked += expected.len();
         }
         received += read;

@@ -225,7 +225,9 @@ impl Proxy {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("/proc");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        number.and_then(|number| number.trim().parse().ok()).expect("VmRSS")
+        number
+            .and_then(|number| number.trim().parse().ok())
+            .expect("VmRSS")
     }
 
     /// The next line of its standard error that fits.

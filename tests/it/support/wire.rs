@@ -325,9 +325,7 @@ impl Duplex for TcpStream {
 
     fn reset_at_close(&self) {
         let socket = socket2::SockRef::from(self);
-        socket
-            .set_linger(Some(Duration::ZERO))
-            .expect("linger");
+        socket.set_linger(Some(Duration::ZERO)).expect("linger");
     }
 
     fn again(&self) -> Box<dyn Duplex> {

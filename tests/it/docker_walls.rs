@@ -11,7 +11,8 @@ use crate::support::{Bench, Resolver, Says, Shell, engine, require};
 
 /// Answers a list of attempts, one line each: `NAME: what came of it`.
 const PROBE: &str = r#"
-import ctypes, errno, json, os, socket, struct, sys
+import ctypes, errno, json, socket, struct, sys
+from concurrent.futures import ThreadPoolExecutor
 
 def tried(attempt, *arguments):
     try:
@@ -70,8 +71,13 @@ def mount():
     return "done"
 
 ways = dict(tcp=tcp, udp=udp, named=named, kind=kind, ask=ask, call=call, mount=mount)
-for name, way, arguments in json.load(sys.stdin):
-    print(name + ": " + tried(ways[way], *arguments))
+def attempt(one):
+    name, way, arguments = one
+    return name + ": " + tried(ways[way], *arguments)
+
+# A namespace that a thread got would be that thread's own.
+with ThreadPoolExecutor(32) as attempts:
+    print(*attempts.map(attempt, json.load(sys.stdin)), sep="\n")
 "#;
 
 /// Runs the probe in a sandbox.
@@ -233,12 +239,20 @@ fn the_sandbox_reaches_its_proxys_two_doors_and_no_other_address() {
         }
     }
     let outcomes = probe(&bench, &mut shell, &attempts);
-    // A packet to a neighbour that does not exist is taken and then dropped.
+    // A datagram is taken before anybody asks who would carry it. Some engines write a route to
+    // the gateway's address into the sandbox; that address is nobody's, so nothing is sent but
+    // the question for it, and no answer comes.
     for (name, outcome) in &outcomes {
-        let dropped = name == "the gateway, by UDP" && outcome == "sent";
+        let taken = name.contains("UDP") || name.contains("mDNS");
+        let nowhere = NO_WAY.contains(&outcome.as_str()) || taken && outcome == "sent";
+        assert!(nowhere, "{name}: {outcome}");
+    }
+    let neighbours = shell.ask("tail -n +2 /proc/net/arp | tr -s ' ' | cut -d ' ' -f 1,4");
+    for neighbour in neighbours.lines() {
+        let proxys = neighbour.starts_with(&format!("{} ", address_on(&proxy, &network)));
         assert!(
-            dropped || NO_WAY.contains(&outcome.as_str()),
-            "{name}: {outcome}"
+            proxys || neighbour.ends_with(" 00:00:00:00:00:00"),
+            "{neighbours}"
         );
     }
     untouched(&listener, &packets);
@@ -277,8 +291,19 @@ fn the_sandbox_reaches_its_proxys_two_doors_and_no_other_address() {
         shell.ask("cat /proc/net/if_inet6 2>/dev/null | grep -v ' lo$'; true"),
         ""
     );
-    let routes = shell.ask("tail -n +2 /proc/net/route | cut -f2 | grep -c '^00000000$'; true");
-    assert_eq!(routes.trim(), "0", "no default route");
+    let routes = shell.ask("tail -n +2 /proc/net/route | cut -f 3 | sort -u");
+    let IpAddr::V4(nobodys) = gateway.parse().expect("an address") else {
+        panic!("{gateway}")
+    };
+    let nobodys = format!("{:08X}", u32::from_le_bytes(nobodys.octets()));
+    for through in routes.lines() {
+        assert!(["00000000", &nobodys].contains(&through), "{routes}");
+    }
+    assert!(
+        own_addresses()
+            .iter()
+            .all(|(_, ip)| ip.to_string() != gateway)
+    );
 
     // PIV-010: to go round the proxy is to go nowhere.
     let direct = shell.ask("curl -sS --noproxy '*' -m 20 http://198.51.100.7/; echo $?");
@@ -428,10 +453,7 @@ fn the_sandbox_has_no_capability_no_new_privileges_and_no_raw_socket() {
         ("a network namespace", "call", json!([272, 0x4000_0000])),
         ("mount", "mount", json!([])),
     ];
-    all(
-        &probe(&bench, &mut shell, &calls),
-        &["EPERM", "ENOSYS", "EINVAL"],
-    );
+    all(&probe(&bench, &mut shell, &calls), &["EPERM", "ENOSYS"]);
     assert_eq!(
         shell.ask(
             "for d in / /usr /etc /opt /usr/bin; do touch $d/x 2>/dev/null && echo $d; done; true"

@@ -15,6 +15,7 @@ mod control_rules;
 mod dial;
 mod dns;
 mod docker;
+mod docker_crash;
 mod docker_walls;
 mod docs;
 mod forwarding;

@@ -263,9 +263,8 @@ enum Read {
 }
 
 fn read(packet: &[u8]) -> Read {
-    let message = match Message::from_vec(packet) {
-        Ok(message) => message,
-        Err(_) => return unreadable(packet),
+    let Ok(message) = Message::from_vec(packet) else {
+        return unreadable(packet);
     };
     if message.metadata.message_type != MessageType::Query {
         return Read::Silence;

@@ -254,7 +254,7 @@ impl Client {
                     .broken(&target, rule, 502, "http_protocol_error", why)
                     .await);
             }
-            return Ok(self.switch(answer, &target, rule, passage).await?);
+            return self.switch(answer, &target, rule, passage).await;
         }
         *self.origin.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Origin { target, sender });

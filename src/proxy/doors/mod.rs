@@ -6,7 +6,9 @@
 
 mod answer;
 mod connect;
+mod counted;
 pub(super) mod dns;
+mod fields;
 mod head;
 mod http;
 mod inlet;

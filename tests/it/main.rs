@@ -20,6 +20,7 @@ mod docker_walls;
 mod docs;
 mod forwarding;
 mod layering;
+mod live;
 mod mtls;
 mod mtls_control;
 mod openapi;

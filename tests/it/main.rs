@@ -29,4 +29,5 @@ mod peers;
 mod scripts;
 mod sessions;
 mod sessions_launched;
+mod tables;
 mod tunnels;

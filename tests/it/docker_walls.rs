@@ -329,7 +329,7 @@ fn no_name_that_is_not_allowed_leaves_by_any_name_server() {
     );
     let bench = Bench::new(&config);
     let mut shell = bench.shell(&["--allow", "origin.test"]);
-    let mut other = bench.shell(&["--name", "other"]);
+    let other = bench.shell(&["--name", "other"]);
     let network = format!("vibepit-{}", id_of(&bench, "project"));
     let proxy = address_on(&engine::inspect(&format!("{network}-proxy")), &network);
     let engines = probe(

@@ -16,6 +16,7 @@ mod dial;
 mod dns;
 mod docker;
 mod docker_crash;
+mod docker_rootless;
 mod docker_walls;
 mod docs;
 mod forwarding;

@@ -164,14 +164,14 @@ impl Drop for Person {
     }
 }
 
-/// `GET /session` by somebody, over a socket.
-fn asks(uid: u32, socket: &Path) -> Output {
+/// A GET by somebody, over a socket.
+fn asks(uid: u32, socket: &Path, path: &str) -> Output {
     let uid = uid.to_string();
     Command::new("setpriv")
         .args(["--reuid", &uid, "--regid", &uid, "--clear-groups"])
         .args(["curl", "-sS", "--unix-socket"])
         .arg(socket)
-        .arg("http://vibepit/session")
+        .arg(format!("http://vibepit{path}"))
         .output()
         .expect("curl runs")
 }
@@ -204,7 +204,7 @@ fn on_an_engine_without_root_the_owner_is_answered_and_nobody_else() {
     person.cli(&["allow", "--tcp", "also.example"]).ok();
     assert!(person.cli(&["rules"]).ok().contains("also.example"));
 
-    let own = asks(person.uid(), &socket);
+    let own = asks(person.uid(), &socket, "/session");
     assert!(own.status.success(), "{own:?}");
     assert!(
         String::from_utf8_lossy(&own.stdout).contains(&id),
@@ -212,13 +212,13 @@ fn on_an_engine_without_root_the_owner_is_answered_and_nobody_else() {
     );
 
     // The directories keep others away; what if they did not?
-    let mut way = socket.as_path();
-    fs::set_permissions(way, Permissions::from_mode(0o666)).expect("a mode");
-    while let Some(above) = way.parent()
-        && above != person.base.path()
-    {
-        fs::set_permissions(above, Permissions::from_mode(0o755)).expect("a mode");
-        way = above;
+    let way = || {
+        socket
+            .ancestors()
+            .take_while(|above| *above != person.base.path())
+    };
+    for step in way() {
+        fs::set_permissions(step, Permissions::from_mode(0o777)).expect("a mode");
     }
     let refusals = || {
         let audit = person.place(&format!("state/vibepit/audit/{id}.jsonl"));
@@ -229,12 +229,16 @@ fn on_an_engine_without_root_the_owner_is_answered_and_nobody_else() {
             .count()
     };
     for (uid, lines) in [(0, 1), (65_534, 2)] {
-        let other = asks(uid, &socket);
+        let other = asks(uid, &socket, "/session");
         assert!(!other.status.success(), "{uid}: {other:?}");
         assert!(other.stdout.is_empty(), "{uid}: {other:?}");
-        // An answer to the owner means that the books are up to date.
-        person.cli(&["logs"]).ok();
+        // The log's answer to the owner means that the books are up to date.
+        let own = asks(person.uid(), &socket, "/logs");
+        assert!(own.status.success(), "{own:?}");
         assert_eq!(refusals(), lines, "{uid}");
+    }
+    for step in way() {
+        fs::set_permissions(step, Permissions::from_mode(0o700)).expect("a mode");
     }
     assert_eq!(shell.end().0, Some(0));
     let pruned = person.cli(&["prune"]);

@@ -16,6 +16,8 @@ mod dial;
 mod dns;
 mod docker;
 mod docker_crash;
+mod docker_inside;
+mod docker_live;
 mod docker_rootless;
 mod docker_walls;
 mod docs;

@@ -262,8 +262,7 @@ impl Reloader {
         let policy = (self.source)().await?;
         let resolver = resolver(&policy).map_err(|error| error.to_string())?;
         self.resolver.store(Arc::new(resolver));
-        // What is open already is in the books then, and is counted when it is closed.
-        self.ledger.caught_up().await;
+        let _turn = self.ledger.turn().await;
         let rules = self.gate.replace(policy);
         Ok((rules, self.ledger.sweep(&self.gate).await))
     }
@@ -281,10 +280,12 @@ impl Reloader {
 async fn expire(gate: Arc<Gate>, ledger: Ledger) {
     loop {
         let changed = gate.expiry_changed.notified();
+        let turn = ledger.turn().await;
         let (ended, next) = gate.expire();
         if ended > 0 {
             ledger.sweep(&gate).await;
         }
+        drop(turn);
         match next {
             Some(at) => {
                 tokio::select! {

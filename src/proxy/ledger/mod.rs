@@ -39,6 +39,7 @@ struct Shared {
     /// The number of the newest event, for those who wait for the next.
     newest: watch::Sender<u64>,
     hurry: Notify,
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// A request that did not go through.
@@ -116,6 +117,7 @@ impl Ledger {
             books: Mutex::new(Books::default()),
             newest: watch::Sender::new(0),
             hurry: Notify::new(),
+            turn: tokio::sync::Mutex::default(),
         });
         (
             Self(Arc::clone(&shared)),
@@ -210,6 +212,14 @@ impl Ledger {
         self.note(Note::CaughtUp(done)).await;
         self.0.hurry.notify_one();
         let _ = wait.await;
+    }
+
+    /// A turn to change the rules and to sweep: one after the other, so that each change counts
+    /// what it closed. What was open before is in the books.
+    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        let turn = self.0.turn.lock().await;
+        self.caught_up().await;
+        turn
     }
 
     /// Closes every connection that the gate no longer admits, and says how many those were.

@@ -32,5 +32,6 @@ mod peers;
 mod scripts;
 mod sessions;
 mod sessions_launched;
+mod strictness;
 mod tables;
 mod tunnels;

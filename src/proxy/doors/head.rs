@@ -4,14 +4,16 @@
 //! of a kept-alive connection too. RFC 9112 lets a recipient be lenient in places (bare LF,
 //! Content-Length beside Transfer-Encoding); leniency is where two parsers disagree.
 
+use hyper::Uri;
+
 use crate::policy::Target;
 
 /// Of a whole head, request line and fields (design 3 gives the control plane the same).
 const HEAD_MAX: usize = 64 * 1024;
 /// Of a request line; longer than any URL that works elsewhere.
 const LINE_MAX: usize = 16 * 1024;
-/// Fields of one head.
-const FIELDS_MAX: usize = 128;
+/// Fields of one head: as many as hyper reads, which would say no without a word in the log.
+const FIELDS_MAX: usize = 100;
 
 /// A head that can be judged.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,6 +74,16 @@ impl Bad {
     /// The connection ended within the head.
     pub(super) fn cut_short(head: &[u8]) -> Self {
         Self::new(400, "the connection ended within the request's head", head)
+    }
+
+    /// What follows the head cannot be read.
+    pub(super) fn content(why: impl Into<String>) -> Self {
+        Self {
+            status: 400,
+            why: why.into(),
+            sent: b"(content)".to_vec(),
+            connect: false,
+        }
     }
 
     /// The head did not arrive in time.
@@ -149,6 +161,12 @@ pub(super) fn parse(buffer: &[u8]) -> Result<Parsed, Bad> {
         return Err(Bad::new(405, "TRACE is not served", window));
     }
     forward_target(path.as_bytes()).map_err(|error| Bad::new(400, error.to_string(), window))?;
+    // hyper reads it again, and would refuse what it cannot read without a word in the log.
+    if Uri::try_from(path).is_err() {
+        return Err(bad(
+            "the URL holds what a URL must not: write it percent-encoded",
+        ));
+    }
     Ok(Parsed::Complete(Head::Forward {
         length: window.len(),
         content,

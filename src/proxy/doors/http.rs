@@ -225,7 +225,13 @@ impl Client {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 // The content that the client sent may be what broke it.
-                if let Some(bad) = self.fault.take() {
+                let unreadable = || {
+                    let why = std::error::Error::source(&error)?.to_string();
+                    error
+                        .is_user()
+                        .then(|| Bad::content(format!("the content cannot be read: {why}")))
+                };
+                if let Some(bad) = self.fault.take().or_else(unreadable) {
                     return Err(self.road.malformed(&bad, Door::Http).await);
                 }
                 let why = format!("it ended the connection without an answer: {error}");

@@ -45,17 +45,8 @@ impl ContentFault {
 
     /// The fault, if there is one that nobody took yet, as a request that cannot be judged.
     pub(super) fn take(&self) -> Option<Bad> {
-        let why = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()?;
-        Some(Bad {
-            status: 400,
-            why: why.to_owned(),
-            sent: b"(content)".to_vec(),
-            connect: false,
-        })
+        let mut fault = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        fault.take().map(Bad::content)
     }
 }
 

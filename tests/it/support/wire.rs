@@ -127,14 +127,21 @@ impl Wire {
     /// Reads so many bytes.
     #[track_caller]
     pub(crate) fn exactly(&mut self, length: usize) -> Vec<u8> {
+        let bytes = self.try_exactly(length);
+        bytes.unwrap_or_else(|| {
+            let read = self.buffer.escape_ascii();
+            panic!("{length} bytes were to come, and there are: {read}")
+        })
+    }
+
+    /// Reads so many bytes. `None`: the connection ended before.
+    fn try_exactly(&mut self, length: usize) -> Option<Vec<u8>> {
         while self.buffer.len() < length {
-            assert!(
-                self.more().expect("more bytes"),
-                "ended after {:?}, {length} bytes were to come",
-                self.buffer.escape_ascii().to_string()
-            );
+            if !matches!(self.more(), Ok(true)) {
+                return None;
+            }
         }
-        self.buffer.drain(..length).collect()
+        Some(self.buffer.drain(..length).collect())
     }
 
     /// Reads to the end, in whatever way the connection ends.
@@ -206,14 +213,15 @@ impl Wire {
         self.try_head().expect("a head")
     }
 
-    /// Reads a request with its content. `None`: the connection ended before one.
+    /// Reads a request with its content. `None`: the connection ended before the end of one.
     pub(crate) fn try_request(&mut self) -> Option<Message> {
         let head = self.try_head()?;
-        let framed = head.field("content-length").is_some() || head.is_chunked();
-        if framed {
-            Some(self.content(head))
+        if head.is_chunked() {
+            self.chunks(head)
         } else {
-            Some(head)
+            let length = head.field("content-length").map_or(0, length);
+            let body = self.try_exactly(length)?;
+            Some(Message { body, ..head })
         }
     }
 
@@ -221,35 +229,38 @@ impl Wire {
     #[track_caller]
     pub(crate) fn answer(&mut self) -> Message {
         let head = self.head();
-        match head.status() {
-            100..200 | 204 | 304 => head,
-            _ => self.content(head),
+        if matches!(head.status(), 100..200 | 204 | 304) {
+            return head;
         }
+        if head.is_chunked() {
+            return self.chunks(head).expect("the content's end");
+        }
+        let body = match head.field("content-length").map(length) {
+            Some(length) => self.exactly(length),
+            None => self.to_end(),
+        };
+        Message { body, ..head }
     }
 
-    fn content(&mut self, mut message: Message) -> Message {
-        if message.is_chunked() {
-            loop {
-                let line = self.line();
-                let digits = line.split(';').next().unwrap_or_default();
-                let size = usize::from_str_radix(digits.trim(), 16)
-                    .unwrap_or_else(|_| panic!("{line:?} is no chunk size"));
-                if size == 0 {
-                    break;
-                }
-                message.body.extend(self.exactly(size));
-                assert_eq!(self.exactly(2), b"\r\n");
+    fn chunks(&mut self, mut message: Message) -> Option<Message> {
+        loop {
+            let line = self.try_line()?;
+            let digits = line.split(';').next().unwrap_or_default();
+            let size = usize::from_str_radix(digits, 16)
+                .unwrap_or_else(|_| panic!("{line:?} is no chunk size"));
+            if size == 0 {
+                break;
             }
-            message.trailers = std::iter::from_fn(|| Some(self.line()).filter(|l| !l.is_empty()))
-                .map(|line| field(&line))
-                .collect();
-        } else if let Some(length) = message.field("content-length") {
-            let length = length.parse().expect("a length");
-            message.body = self.exactly(length);
-        } else {
-            message.body = self.to_end();
+            message.body.extend(self.try_exactly(size)?);
+            assert_eq!(self.try_exactly(2)?, b"\r\n");
         }
-        message
+        loop {
+            let line = self.try_line()?;
+            if line.is_empty() {
+                return Some(message);
+            }
+            message.trailers.push(field(&line));
+        }
     }
 
     /// Reads once more. `false` at the end.
@@ -264,6 +275,10 @@ impl Wire {
 fn field(line: &str) -> (String, String) {
     let (name, value) = line.split_once(':').unwrap_or((line, ""));
     (name.to_ascii_lowercase(), value.trim().to_owned())
+}
+
+fn length(text: &str) -> usize {
+    text.parse().expect("a length")
 }
 
 impl Message {

@@ -109,6 +109,46 @@ fn a_deny_closes_what_it_is_about_and_says_how_much_that_was() {
 }
 
 #[test]
+fn an_upload_and_an_upgraded_connection_are_closed_too() {
+    let proxy = proxy("allow = [\"a.test:*\"]");
+    let (send, cut) = channel();
+    let send = std::sync::Mutex::new(send);
+    let origin = Origin::serving(move |mut wire| {
+        let head = wire.head();
+        if head.field("upgrade").is_some() {
+            wire.send(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+            );
+        }
+        let send = send.lock().expect("a lock").clone();
+        send.send(wire.exactly(5)).expect("a listener");
+        send.send(wire.to_end()).expect("a listener");
+    });
+    let target = at("a.test", &origin);
+    let mut upload = proxy.client();
+    upload.send(format!(
+        "PUT http://{target}/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000\r\n\r\nhello"
+    ));
+    assert_eq!(cut.recv().expect("the beginning"), b"hello");
+    let mut upgraded = proxy.client();
+    upgraded.send(format!(
+        "GET http://{target}/ HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    ));
+    assert_eq!(upgraded.head().status(), 101);
+    upgraded.send("hello");
+    assert_eq!(cut.recv().expect("the beginning"), b"hello");
+    assert_eq!(
+        proxy.does("/deny", &json!({"entries": ["a.test:*"]}))["closed"],
+        2
+    );
+    upload.ends();
+    upgraded.ends();
+    for _ in 0..2 {
+        assert_eq!(cut.recv().expect("the end"), b"");
+    }
+}
+
+#[test]
 fn a_revoked_rule_closes_what_no_other_rule_lets_through() {
     let proxy = proxy("");
     let echo = Origin::echo();

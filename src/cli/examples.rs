@@ -121,5 +121,5 @@ Examples:
   A proxy for programs that obey HTTPS_PROXY:
       vibepit proxy --allow '*.example.com'
       HTTPS_PROXY=http://127.0.0.1:3128 curl -sI https://www.example.com
-  A proxy for the containers of a network, with a name server and a file of rules:
-      vibepit proxy --http 172.20.0.1:3128 --dns 172.20.0.1:53 --config rules.toml --name build";
+  A proxy for the containers of a network, with its own file of rules:
+      vibepit proxy --http 172.30.9.1:3128 --config rules.toml --name build";

@@ -70,7 +70,9 @@ fn collect(command: &Command, pages: &mut Vec<Page>) -> Result<(), Failure> {
 }
 
 fn page(command: &Command) -> Result<Page, Failure> {
-    let name = command.get_display_name().unwrap_or(command.get_name());
+    let name = command
+        .get_display_name()
+        .unwrap_or_else(|| command.get_name());
     let mut generated = Vec::new();
     Man::new(adapted(command))
         // A date would make the pages of every build differ. An empty argument has to be quoted.

@@ -102,21 +102,15 @@ impl Config {
         let mut file = Reader::new(text);
         while let Some((at, key)) = file.key()? {
             match &*key {
-                "allow" => {
-                    file.list(|item| Ok(config.allow.push(item.text(str::parse::<Entry>)?)))?;
-                }
-                "deny" => {
-                    file.list(|item| Ok(config.deny.push(item.text(str::parse::<Entry>)?)))?;
-                }
+                "allow" => config.allow = file.list(|item| item.text(str::parse::<Entry>))?,
+                "deny" => config.deny = file.list(|item| item.text(str::parse::<Entry>))?,
                 "allow_cidr" => {
-                    file.list(|item| Ok(config.allow_cidr.push(item.text(parse_allow_cidr)?)))?;
+                    config.allow_cidr = file.list(|item| item.text(parse_allow_cidr))?
                 }
                 "allow_host_ports" => {
-                    file.list(|item| Ok(config.allow_host_ports.push(item.number(port)?)))?;
+                    config.allow_host_ports = file.list(|item| item.number(port))?
                 }
-                "upstream_dns" => {
-                    file.list(|item| Ok(config.upstream_dns.push(item.text(resolver)?)))?;
-                }
+                "upstream_dns" => config.upstream_dns = file.list(|item| item.text(resolver))?,
                 "image" => config.image = Some(file.one()?.text(image)?),
                 "unlisted_domain_behavior" => file.one()?.text(unlisted)?,
                 later if LATER.contains(&later) => {

@@ -81,10 +81,11 @@ impl<'t> Reader<'t> {
     }
 
     /// The value of the key just read, which is a list, item by item, to the end of its line.
-    pub(super) fn list(
+    pub(super) fn list<T>(
         &mut self,
-        mut item: impl FnMut(Scalar<'t>) -> Result<(), Wrong>,
-    ) -> Result<(), Wrong> {
+        parse: impl Fn(&Scalar<'t>) -> Result<T, Wrong>,
+    ) -> Result<Vec<T>, Wrong> {
+        let mut items = Vec::new();
         let token = self.skip_space();
         if token.kind() != TokenKind::LeftSquareBracket {
             return Err(expected(
@@ -98,7 +99,7 @@ impl<'t> Reader<'t> {
             if token.kind() == TokenKind::RightSquareBracket {
                 break;
             }
-            item(self.scalar(token)?)?;
+            items.push(parse(&self.scalar(token)?)?);
             let token = self.skip_lines()?;
             match token.kind() {
                 TokenKind::Comma => {}
@@ -106,7 +107,8 @@ impl<'t> Reader<'t> {
                 other => return Err(expected("`,` or `]`", other, token.span().start())),
             }
         }
-        self.end_of_line()
+        self.end_of_line()?;
+        Ok(items)
     }
 
     fn scalar(&mut self, token: Token) -> Result<Scalar<'t>, Wrong> {

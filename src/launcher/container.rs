@@ -10,18 +10,18 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
 };
 
-use super::engine::Engine;
+use super::engine::{Engine, Facts};
 use super::image::is_missing;
 
 pub(crate) const MIB: i64 = 1024 * 1024;
 
 /// The walls: no capability, no way to a new one, nothing of the root writable, no log on a disk.
-pub(crate) fn hardened(engine: &Engine) -> HostConfig {
+pub(crate) fn hardened(facts: &Facts) -> HostConfig {
     HostConfig {
         cap_drop: Some(vec!["ALL".to_owned()]),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         readonly_rootfs: Some(true),
-        userns_mode: engine.userns_mode(),
+        userns_mode: facts.userns_mode(),
         log_config: Some(HostConfigLogConfig {
             typ: Some("none".to_owned()),
             config: Some(HashMap::new()),
@@ -32,13 +32,13 @@ pub(crate) fn hardened(engine: &Engine) -> HostConfig {
 }
 
 /// A limit, where the engine can set one.
-pub(crate) fn limit(engine: &Engine, value: i64) -> Option<i64> {
-    engine.facts().limits.then_some(value)
+pub(crate) fn limit(facts: &Facts, value: i64) -> Option<i64> {
+    facts.limits.then_some(value)
 }
 
 /// The person, as the engine's API writes a user.
-pub(crate) fn user(engine: &Engine) -> String {
-    let (uid, gid) = engine.user();
+pub(crate) fn user(facts: &Facts) -> String {
+    let (uid, gid) = facts.user();
     format!("{uid}:{gid}")
 }
 
@@ -83,5 +83,67 @@ pub(crate) async fn remove(engine: &Engine, name: &str) -> Result<()> {
             Err(error).with_context(|| format!("the container {name} could not be removed"))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::engine::tests::rootful;
+    use super::*;
+
+    #[test]
+    fn every_container_is_closed_in() {
+        let walls = hardened(&rootful());
+        assert_eq!(walls.cap_drop, Some(vec!["ALL".to_owned()]));
+        assert_eq!(walls.cap_add, None);
+        assert_eq!(
+            walls.security_opt,
+            Some(vec!["no-new-privileges".to_owned()])
+        );
+        assert_eq!(walls.readonly_rootfs, Some(true));
+        assert_eq!(walls.privileged, None);
+        // Otherwise what a proxy and its launcher say would be on a disk.
+        assert_eq!(
+            walls.log_config.and_then(|log| log.typ).as_deref(),
+            Some("none")
+        );
+    }
+
+    #[test]
+    fn an_engine_without_cgroups_is_asked_for_no_limits() {
+        assert_eq!(limit(&rootful(), 7), Some(7));
+        assert_eq!(
+            limit(
+                &Facts {
+                    limits: false,
+                    ..rootful()
+                },
+                7
+            ),
+            None
+        );
+    }
+
+    fn gone() -> anyhow::Error {
+        let message = "No such image".to_owned();
+        bollard::errors::Error::DockerResponseServerError {
+            status_code: 404,
+            message,
+        }
+        .into()
+    }
+
+    #[tokio::test]
+    async fn an_image_that_is_pruned_under_our_hands_is_made_again_once() {
+        let mut made = 0;
+        let image = async || {
+            made += 1;
+            Ok(made)
+        };
+        let create = async |image| if image == 1 { Err(gone()) } else { Ok(image) };
+        assert_eq!(create_from(image, create).await.unwrap(), 2);
+
+        let create = async |_: i32| -> Result<i32> { Err(gone()) };
+        assert!(create_from(async || Ok(1), create).await.is_err());
     }
 }

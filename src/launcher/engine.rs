@@ -53,6 +53,23 @@ pub struct Facts {
     pub memory: i64,
 }
 
+impl Facts {
+    /// The uid and gid of a container whose processes are to be the person who runs vibepit: on a
+    /// rootless engine the container's root already is that person.
+    pub(crate) fn user(&self) -> (u32, u32) {
+        if self.rootless {
+            (0, 0)
+        } else {
+            (geteuid().as_raw(), getegid().as_raw())
+        }
+    }
+
+    /// `UsernsMode` for containers that share files with the person.
+    pub(crate) fn userns_mode(&self) -> Option<String> {
+        self.remapped.then(|| "host".to_owned())
+    }
+}
+
 /// Why there is no engine to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -181,21 +198,6 @@ impl Engine {
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
-
-    /// The `user` of a container whose processes are to be the person who runs vibepit: on a
-    /// rootless engine the container's root already is that person.
-    pub(crate) fn user(&self) -> (u32, u32) {
-        if self.facts.rootless {
-            (0, 0)
-        } else {
-            (geteuid().as_raw(), getegid().as_raw())
-        }
-    }
-
-    /// `UsernsMode` for containers that share files with the person.
-    pub(crate) fn userns_mode(&self) -> Option<String> {
-        self.facts.remapped.then(|| "host".to_owned())
-    }
 }
 
 fn facts(socket: PathBuf, info: &SystemInfo) -> Facts {
@@ -299,8 +301,37 @@ fn owner_of(socket: &Path) -> (String, String) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A rootful engine with cgroups.
+    pub(crate) fn rootful() -> Facts {
+        Facts {
+            socket: PathBuf::from(DEFAULT_SOCKET),
+            version: "20.10.24".to_owned(),
+            release: (20, 10),
+            rootless: false,
+            remapped: false,
+            limits: true,
+            memory: 8 << 30,
+        }
+    }
+
+    #[test]
+    fn containers_run_as_the_person_whoever_the_engine_is() {
+        assert_eq!(rootful().user().0, geteuid().as_raw());
+        let rootless = Facts {
+            rootless: true,
+            ..rootful()
+        };
+        assert_eq!(rootless.user(), (0, 0));
+        let remapped = Facts {
+            remapped: true,
+            ..rootful()
+        };
+        assert_eq!(remapped.userns_mode().as_deref(), Some("host"));
+        assert_eq!(rootful().userns_mode(), None);
+    }
 
     #[test]
     fn docker_host_names_a_unix_socket_or_is_refused() {

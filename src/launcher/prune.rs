@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use bollard::errors::Error;
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder,
     ListVolumesOptionsBuilder, RemoveImageOptionsBuilder,
@@ -69,7 +70,7 @@ async fn remove_things(
     engine: &Engine,
     runtime_dir: &RuntimeDir,
     pruned: &mut Pruned,
-) -> Result<(), bollard::errors::Error> {
+) -> Result<(), Error> {
     let options = ListContainersOptionsBuilder::default()
         .all(true)
         .filters(&ours())
@@ -125,7 +126,7 @@ fn is_left_over(labels: &HashMap<String, String>, runtime_dir: &RuntimeDir) -> b
 }
 
 /// Images are made again in a moment, so all go that no container, running or not, is made of.
-async fn remove_images(engine: &Engine, pruned: &mut Pruned) -> Result<(), bollard::errors::Error> {
+async fn remove_images(engine: &Engine, pruned: &mut Pruned) -> Result<(), Error> {
     let docker = &engine.docker;
     let containers = ListContainersOptionsBuilder::default().all(true).build();
     let used: Vec<String> = docker
@@ -139,15 +140,26 @@ async fn remove_images(engine: &Engine, pruned: &mut Pruned) -> Result<(), bolla
         if used.contains(&image.id) {
             continue;
         }
-        for tag in image.repo_tags {
-            // Without force: an image that came into use meanwhile is not removed.
+        // Some engines write the tag of an image without one as `<none>:<none>`.
+        let mut names = image.repo_tags;
+        names.retain(|tag| !tag.starts_with('<'));
+        if names.is_empty() {
+            names.push(image.id);
+        }
+        for name in names {
             let options = RemoveImageOptionsBuilder::default().build();
-            let outcome = docker.remove_image(&tag, Some(options), None).await;
-            note(
-                pruned,
-                format!("image {tag}"),
-                outcome.map(drop).map_err(Into::into),
-            );
+            match docker.remove_image(&name, Some(options), None).await {
+                // A session that has just started uses it; another prune was faster.
+                Err(Error::DockerResponseServerError {
+                    status_code: 404 | 409,
+                    ..
+                }) => {}
+                outcome => note(
+                    pruned,
+                    format!("image {name}"),
+                    outcome.map(drop).map_err(Into::into),
+                ),
+            }
         }
     }
     Ok(())

@@ -152,26 +152,12 @@ impl Serialize for Entry {
 
 impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(EntryVisitor(Self::from_str))
+        deserializer.deserialize_str(EntryVisitor)
     }
-}
-
-/// Reads a list of entries that were checked before, by a process that may have been told to
-/// accept what covers a public suffix. For `#[serde(deserialize_with = …)]`.
-pub fn deserialize_forced<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Entry>, D::Error> {
-    struct Forced(Entry);
-    impl<'de> Deserialize<'de> for Forced {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            deserializer
-                .deserialize_str(EntryVisitor(Entry::parse_forced))
-                .map(Self)
-        }
-    }
-    Vec::<Forced>::deserialize(d).map(|list| list.into_iter().map(|Forced(entry)| entry).collect())
 }
 
 /// Parses in place, so that a million entries cost no string each.
-struct EntryVisitor(fn(&str) -> Result<Entry, EntryError>);
+struct EntryVisitor;
 
 impl Visitor<'_> for EntryVisitor {
     type Value = Entry;
@@ -181,7 +167,7 @@ impl Visitor<'_> for EntryVisitor {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Entry, E> {
-        (self.0)(text).map_err(E::custom)
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -507,12 +493,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_the_text_and_a_forced_list_is_read_only_where_that_is_asked_for() {
-        #[derive(Deserialize)]
-        struct Told {
-            #[serde(deserialize_with = "deserialize_forced")]
-            entries: Vec<Entry>,
-        }
+    fn json_is_the_text() {
         let json = serde_json::to_string(&entry("a.test:*")).unwrap();
         assert_eq!(json, "\"a.test:*\"");
         assert_eq!(
@@ -520,8 +501,5 @@ mod tests {
             entry("a.test:*")
         );
         assert!(serde_json::from_str::<Entry>("\"*.com\"").is_err());
-        let told: Told = serde_json::from_str(r#"{"entries":["*.com","a.test"]}"#).unwrap();
-        assert_eq!(told.entries[0].to_string(), "*.com");
-        assert!(serde_json::from_str::<Told>(r#"{"entries":["**"]}"#).is_err());
     }
 }

@@ -17,7 +17,7 @@ mod verdict;
 
 pub use address::{Screen, Screened, screened};
 pub use cidr::{CidrError, parse_allow_cidr};
-pub use entry::{Entry, Ports, deserialize_forced};
+pub use entry::{Entry, Ports};
 pub use entry_error::EntryError;
 pub use host::{Host, HostError, Target, TargetError};
 pub use name::Name;

@@ -43,7 +43,8 @@ impl Pattern {
     pub(super) fn includes(&self, other: &Self) -> bool {
         match (self, other) {
             (_, Self::Name(name)) => self.covers(&Host::Name(name.clone())),
-            (_, Self::Ip(ip)) => self.covers(&Host::Ip(*ip)),
+            // It covers both spellings; what covers the plain one does too.
+            (_, Self::Ip(ip)) => self.covers(&Host::Ip(ip.to_canonical())),
             (Self::Net(net), Self::Net(other)) => net.contains(other),
             (Self::Wildcard(wide), Self::Wildcard(other)) => {
                 let under = other.suffix().strip_suffix(wide.suffix());
@@ -238,5 +239,13 @@ mod tests {
             assert!(pattern.covers(&host("::ffff:192.0.2.7")), "{pattern}");
             assert!(!pattern.covers(&host("::192.0.2.7")), "{pattern}");
         }
+    }
+
+    #[test]
+    fn a_network_of_mapped_spellings_does_not_include_the_address_itself() {
+        let mapped = Pattern::Ip("::ffff:192.0.2.7".parse().unwrap());
+        let includes = |net: &str| Pattern::Net(net.parse().unwrap()).includes(&mapped);
+        assert!(includes("192.0.2.0/24"));
+        assert!(!includes("::/1"));
     }
 }

@@ -7,7 +7,7 @@ use std::borrow::Borrow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::entry::{Entry, Ports};
+use super::entry::Entry;
 use super::host::{Host, Target};
 use super::index::{Index, Run};
 use super::verdict::{Origin, Scope, Verdict};
@@ -138,22 +138,16 @@ impl<R: Borrow<Rule>> RuleSet<R> {
             })
     }
 
-    /// As [`decide`](Self::decide), for a host on whatever port: the allow rule that admits it
-    /// somewhere, unless a deny rule refuses it everywhere.
-    pub fn decide_host(&self, host: &Host, now: Instant) -> Option<usize> {
-        let mut allow = None;
-        let runs = self.index.candidates(&self.rules, host);
-        for at in runs
+    /// Every live rule that covers a host on whatever port, the most specific first.
+    pub fn covering<'a>(
+        &'a self,
+        host: &'a Host,
+        now: Instant,
+    ) -> impl Iterator<Item = usize> + 'a {
+        self.index
+            .candidates(&self.rules, host)
             .flat_map(Run::iter)
-            .filter(|&at| self.rule(at).is_live(now))
-        {
-            match self.rule(at).verdict {
-                Verdict::Deny if self.rule(at).entry.ports() == Ports::Any => return Some(at),
-                Verdict::Deny => {}
-                Verdict::Allow => allow = allow.or(Some(at)),
-            }
-        }
-        allow
+            .filter(move |&at| self.rule(at).is_live(now))
     }
 
     /// The rule with exactly this entry and verdict, live or not.
@@ -175,6 +169,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use super::super::entry::Ports;
     use super::*;
 
     fn rule(text: &str) -> Rule {

@@ -72,28 +72,40 @@ impl Dialler {
         permit: Permit,
         abort: AbortHandle,
     ) -> Result<(Upstream, Passage), NotConnected> {
+        let upstream = self.reach(gate, &permit).await?;
+        Ok((upstream, ledger.opened(permit, abort).await))
+    }
+
+    /// Connects once more to what a passage is for.
+    pub(super) async fn redial(
+        &self,
+        gate: &Gate,
+        passage: &Passage,
+    ) -> Result<Upstream, NotConnected> {
+        self.reach(gate, passage.permit()).await
+    }
+
+    async fn reach(&self, gate: &Gate, permit: &Permit) -> Result<Upstream, NotConnected> {
         let connected = match permit.host_port() {
             Some(port) => self.host_service(port).await,
-            None => self.connect(&permit).await.map(Upstream::Tcp),
+            None => self.connect(permit).await.map(Upstream::Tcp),
         };
-        match connected {
-            Ok(upstream) => Ok((upstream, ledger.opened(permit, abort).await)),
-            Err(failure) => {
-                let Failure {
-                    reason,
-                    status,
-                    proxy_status,
-                    why,
-                } = failure;
-                let (target, door) = (permit.target(), permit.door());
-                let refusal = gate.failed(target, door, permit.rule(), reason, why).await;
-                Err(NotConnected {
-                    refusal,
-                    status,
-                    proxy_status,
-                })
-            }
-        }
+        let Failure {
+            reason,
+            status,
+            proxy_status,
+            why,
+        } = match connected {
+            Ok(upstream) => return Ok(upstream),
+            Err(failure) => failure,
+        };
+        let (target, door) = (permit.target(), permit.door());
+        let refusal = gate.failed(target, door, permit.rule(), reason, why).await;
+        Err(NotConnected {
+            refusal,
+            status,
+            proxy_status,
+        })
     }
 
     async fn connect(&self, permit: &Permit) -> Result<TcpStream, Failure> {

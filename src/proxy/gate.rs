@@ -16,7 +16,7 @@ use crate::api::{
     Addition, Admission, Explanation, PolicyDocument, RuleChange, RuleView, Shadowed,
 };
 use crate::policy::{
-    Door, Entry, Expiry, Host, Origin, Reason, Rule, RuleSet, Scope, Screen, Target, Verdict,
+    Door, Entry, Expiry, Host, Origin, Ports, Reason, Rule, RuleSet, Scope, Screen, Target, Verdict,
 };
 
 use super::ledger::{Ledger, Refused, timestamp};
@@ -180,9 +180,6 @@ impl Gate {
     /// whether a rule allows it.
     pub(super) fn admits_name(&self, host: &Host) -> Result<(), (Reason, String)> {
         let snapshot = self.rules.load();
-        if is_host_name(host) && !snapshot.host_ports.is_empty() {
-            return Ok(());
-        }
         match snapshot.judge_name(host, Instant::now()) {
             Judgement::Allow(_) => Ok(()),
             Judgement::Deny(which) => Err((
@@ -597,30 +594,38 @@ impl Snapshot {
         }
     }
 
-    /// As [`Self::judge`], for a name on whatever port.
+    /// As [`Self::judge`], for a name on whatever port: it is admitted if it is on one of them.
     fn judge_name(&self, host: &Host, now: Instant) -> Judgement {
-        let fixed = self
-            .fixed
-            .decide_host(host, now)
-            .map(|at| (Which::Fixed(at), &self.fixed.rules()[at]));
-        let live = self
-            .live
-            .decide_host(host, now)
-            .map(|at| (Which::Live(at), self.live.rules()[at].as_ref()));
-        let found = [live, fixed];
-        let mut found = found.iter().flatten();
-        if let Some((which, _)) = found
-            .clone()
-            .find(|(_, rule)| rule.verdict == Verdict::Deny)
-        {
-            return Judgement::Deny(*which);
+        let admitted_on = |port| {
+            let host = host.clone();
+            matches!(self.judge(&Target { host, port }, now), Judgement::Allow(_))
+        };
+        if is_host_name(host) && self.host_ports.iter().any(|port| admitted_on(*port)) {
+            return Judgement::Allow(Which::HostPort);
         }
-        match (found.next(), host) {
-            (Some((which, _)), _) => Judgement::Allow(*which),
-            (None, Host::Name(name)) if name.is_special() => {
+        let live = self.live.covering(host, now);
+        let fixed = self.fixed.covering(host, now);
+        let covering = live
+            .map(|at| (Which::Live(at), self.live.rules()[at].as_ref()))
+            .chain(fixed.map(|at| (Which::Fixed(at), &self.fixed.rules()[at])));
+        let (denies, allows): (Vec<_>, Vec<_>) =
+            covering.partition(|(_, rule)| rule.verdict == Verdict::Deny);
+        let denied_everywhere = denies.iter().any(|(_, r)| r.entry.ports() == Ports::Any);
+        let admitted = allows.iter().find(|(_, rule)| match rule.entry.ports() {
+            Ports::One(port) => admitted_on(port.get()),
+            Ports::Web => admitted_on(80) || admitted_on(443),
+            Ports::Any => !denied_everywhere,
+        });
+        match (admitted, denies.first(), host) {
+            (Some((which, _)), _, _) => Judgement::Allow(*which),
+            (None, Some((which, _)), _) => Judgement::Deny(*which),
+            (None, None, _) if is_host_name(host) => {
+                Judgement::Screened("no port is in allow_host_ports")
+            }
+            (None, None, Host::Name(name)) if name.is_special() => {
                 Judgement::Screened("a name of this machine or its network, not of the internet")
             }
-            (None, _) => Judgement::Unlisted,
+            (None, None, _) => Judgement::Unlisted,
         }
     }
 

@@ -19,7 +19,7 @@ use super::ledger::Passage;
 /// A tunnel that moves no byte for so long is closed. Long enough for an agent that waits.
 const IDLE: Duration = Duration::from_secs(60 * 60);
 /// As for a proxy that reads as fast as loopback delivers: larger gains nothing, smaller costs.
-const BUFFER: usize = 128 * 1024;
+const BUFFER: usize = 64 * 1024;
 /// Buffers a thread keeps for the next one who needs one.
 const SPARE: usize = 16;
 /// Rounds of one direction before the other, and other tasks, get their turn.

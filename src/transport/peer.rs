@@ -223,6 +223,7 @@ mod tests {
             return skip("curl is not installed");
         };
         let (stream, _) = listener.accept().await.unwrap();
+        stream.readable().await.unwrap();
         client.kill().unwrap();
         client.wait().unwrap();
         let refused = check(&stream).unwrap_err();

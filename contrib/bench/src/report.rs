@@ -23,10 +23,11 @@ pub(crate) fn progress(round: usize, rounds: usize, workload: &str, cell: &Cell,
             .map_or(String::new(), |&value| show(metric, value, unit))
     };
     eprintln!(
-        "{round}/{rounds} {workload:<12} {:<16} {:>12} {:>12} {:>10} {}",
+        "{round}/{rounds} {workload:<12} {:<16} {:>12} {:>12} {:>10} {:>10} {}",
         cell.row,
         shown(Metric::Rate),
         shown(Metric::Cpu),
+        shown(Metric::P50),
         shown(Metric::Resident),
         cell.note
     );
@@ -69,8 +70,9 @@ fn line(result: &Results, row: &str) -> String {
         ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"))
     };
     let mut resident = shown(Metric::Resident);
-    if let Some(ready) = result.median(row, Metric::Ready) {
-        resident += &format!(", ready in {}", show(Metric::Ready, ready, result.unit));
+    if result.median(row, Metric::Ready).is_some() {
+        let (ready, cpu) = (shown(Metric::Ready), shown(Metric::ReadyCpu));
+        resident += &format!(", ready in {ready} (CPU {cpu})");
     }
     [
         "",
@@ -98,7 +100,9 @@ fn show(metric: Metric, value: f64, unit: Unit) -> String {
         Metric::Cpu | Metric::LoadCpu => {
             format!("{}{}", significant(value * unit.cpu_scale), unit.cpu)
         }
-        Metric::P50 | Metric::P99 | Metric::Ready => match value {
+        // Less than a tick of the clock that counts it.
+        Metric::ReadyCpu if value == 0.0 => "under 10 ms".to_owned(),
+        Metric::P50 | Metric::P99 | Metric::Ready | Metric::ReadyCpu => match value {
             ..0.001 => format!("{} µs", significant(value * 1e6)),
             ..1.0 => format!("{} ms", significant(value * 1e3)),
             _ => format!("{} s", significant(value)),
@@ -127,7 +131,7 @@ fn grouped(number: u64) -> String {
 
 fn judge(result: &Results, aim: &Aim) -> Option<String> {
     let (values, of) = match aim.against {
-        Some(row) => (result.ratios(row, aim.metric), format!(" ÷ {row}'s")),
+        Some(row) => (result.ratios(row, aim.metric), format!(" ÷ that of {row}")),
         None => {
             let values = result.values(&result.subject, aim.metric);
             (values.into_iter().flatten().collect(), String::new())
@@ -151,6 +155,7 @@ fn judge(result: &Results, aim: &Aim) -> Option<String> {
         Metric::P99 => "p99",
         Metric::Resident => "resident memory",
         Metric::Ready => "time until ready",
+        Metric::ReadyCpu => "CPU until ready",
         Metric::Foreign => "foreign CPU",
     };
     Some(format!(
@@ -229,8 +234,17 @@ fn machine(bench: &Bench) -> String {
         .iter()
         .filter_map(|contender| contender.kind.version(&bench.place))
         .collect();
-    let commit = output("git", &["describe", "--always", "--dirty"])
-        .map_or_else(String::new, |commit| format!(" at {commit}"));
+    let commit = output(
+        "git",
+        &[
+            "-C",
+            env!("CARGO_MANIFEST_DIR"),
+            "describe",
+            "--always",
+            "--dirty",
+        ],
+    )
+    .map_or_else(String::new, |commit| format!(" at {commit}"));
     format!(
         "`contrib/bench/run{}`{commit}, {}. {cpus} CPUs ({}), {memory} of memory, Linux {}, at most {} \
          open files. {}.",

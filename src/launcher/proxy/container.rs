@@ -12,7 +12,7 @@ use bollard::models::{
 };
 
 use super::super::container::{self, MIB};
-use super::super::engine::Engine;
+use super::super::engine::{Engine, Facts};
 use super::super::image::Executable;
 use super::super::labels::{CONTROL_PORT, Names};
 use super::super::mounts::{Bind, MountTable};
@@ -55,24 +55,19 @@ pub(super) async fn create(
     container::create(
         engine,
         &names.proxy(),
-        body(engine, names, plan, &executable),
+        body(engine.facts(), names, plan, &executable),
     )
     .await
 }
 
-fn body(
-    engine: &Engine,
-    names: &Names,
-    plan: &Plan,
-    executable: &Executable,
-) -> ContainerCreateBody {
+fn body(facts: &Facts, names: &Names, plan: &Plan, executable: &Executable) -> ContainerCreateBody {
     let mut labels = names.labels("proxy");
     labels.insert(CONTROL_PORT.to_owned(), CONTROL_PORT_NUMBER.to_string());
     let library_path = &executable.library_path;
     let env = (!library_path.is_empty()).then(|| vec![format!("LD_LIBRARY_PATH={library_path}")]);
     ContainerCreateBody {
         image: Some(executable.image.0.clone()),
-        user: Some(container::user(engine)),
+        user: Some(container::user(facts)),
         entrypoint: Some(vec![executable.program.clone()]),
         cmd: Some(vec!["proxy".to_owned(), "--stdin".to_owned()]),
         env,
@@ -86,12 +81,12 @@ fn body(
         attach_stdin: Some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
-        host_config: Some(host_config(engine, names, plan)),
+        host_config: Some(host_config(facts, names, plan)),
         ..ContainerCreateBody::default()
     }
 }
 
-fn host_config(engine: &Engine, names: &Names, plan: &Plan) -> HostConfig {
+fn host_config(facts: &Facts, names: &Names, plan: &Plan) -> HostConfig {
     let binds = [
         Bind::writable(&plan.socket_dir, SOCKET_DIR),
         Bind::writable(&plan.audit, AUDIT_FILE),
@@ -107,13 +102,13 @@ fn host_config(engine: &Engine, names: &Names, plan: &Plan) -> HostConfig {
         )])),
         mounts: Some(MountTable::read().mounts(&binds)),
         sysctls: Some(sysctls()),
-        memory: container::limit(engine, MEMORY),
-        pids_limit: container::limit(engine, PIDS),
+        memory: container::limit(facts, MEMORY),
+        pids_limit: container::limit(facts, PIDS),
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::NO),
             ..RestartPolicy::default()
         }),
-        ..container::hardened(engine)
+        ..container::hardened(facts)
     }
 }
 
@@ -166,4 +161,67 @@ pub(super) fn published(proxy: &ContainerInspectResponse) -> Result<SocketAddr> 
         .and_then(|port| port.parse().ok())
         .context("the engine did not publish the proxy's control port on 127.0.0.1")?;
     Ok(SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::super::engine::tests::rootful;
+    use super::super::super::image::Image;
+    use super::*;
+
+    fn proxy_body() -> ContainerCreateBody {
+        let id = "0123456789abcdef".parse().unwrap();
+        let names = Names::new(id, Path::new("/p"), Path::new("/run/user/1/vibepit"));
+        let plan = Plan {
+            socket_dir: PathBuf::from("/run/user/1/vibepit/0123456789abcdef/socket"),
+            audit: PathBuf::from("/state/0123456789abcdef.jsonl"),
+        };
+        let executable = Executable {
+            image: Image("vibepit-proxy:x".to_owned()),
+            program: "/vibepit".to_owned(),
+            library_path: "/usr/lib".to_owned(),
+        };
+        body(&rootful(), &names, &plan, &executable)
+    }
+
+    #[test]
+    fn a_proxy_gets_the_socket_directory_and_its_audit_file_and_no_more_of_the_host() {
+        let mounts = proxy_body().host_config.unwrap().mounts.unwrap();
+        let places: BTreeMap<_, _> = mounts
+            .into_iter()
+            .map(|m| (m.target.unwrap(), m.source.unwrap()))
+            .collect();
+        let expected = [
+            (AUDIT_FILE, "/state/0123456789abcdef.jsonl"),
+            (SOCKET_DIR, "/run/user/1/vibepit/0123456789abcdef/socket"),
+        ];
+        assert_eq!(
+            places,
+            expected.map(|(a, b)| (a.to_owned(), b.to_owned())).into()
+        );
+    }
+
+    #[test]
+    fn no_secret_stands_in_a_proxys_environment_and_its_port_is_on_the_loopback_alone() {
+        let body = proxy_body();
+        assert_eq!(body.env, Some(vec!["LD_LIBRARY_PATH=/usr/lib".to_owned()]));
+        let ports = body.host_config.unwrap().port_bindings.unwrap();
+        let bindings: Vec<_> = ports.into_values().flatten().flatten().collect();
+        assert_eq!(bindings.len(), 1);
+        assert_eq!(bindings[0].host_ip.as_deref(), Some("127.0.0.1"));
+    }
+
+    #[test]
+    fn a_proxy_ends_with_its_launcher_and_routes_nothing() {
+        let body = proxy_body();
+        assert_eq!((body.open_stdin, body.stdin_once), (Some(true), Some(true)));
+        let host = body.host_config.unwrap();
+        let sysctls = host.sysctls.unwrap();
+        assert_eq!(sysctls["net.ipv4.ip_forward"], "0");
+        assert_eq!(sysctls["net.ipv4.conf.all.arp_ignore"], "1");
+        assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
+        assert_eq!(host.readonly_rootfs, Some(true));
+    }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use bollard::models::{ContainerCreateBody, HostConfig};
 
 use super::super::container::{self, MIB};
-use super::super::engine::Engine;
+use super::super::engine::Facts;
 use super::super::image::Image;
 use super::super::labels::Names;
 use super::super::mounts::{Bind, MountTable, volume};
@@ -82,11 +82,11 @@ impl Plan<'_> {
         binds
     }
 
-    pub(super) fn body(&self, engine: &Engine, names: &Names, image: Image) -> ContainerCreateBody {
+    pub(super) fn body(&self, facts: &Facts, names: &Names, image: Image) -> ContainerCreateBody {
         let command = &self.inside.command;
         ContainerCreateBody {
             image: Some(image.0),
-            user: Some(container::user(engine)),
+            user: Some(container::user(facts)),
             hostname: Some("vibepit".to_owned()),
             cmd: (!command.is_empty()).then(|| command.clone()),
             env: Some(self.env.clone()),
@@ -98,15 +98,15 @@ impl Plan<'_> {
             attach_stdin: Some(true),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
-            host_config: Some(self.host_config(engine, names)),
+            host_config: Some(self.host_config(facts, names)),
             ..ContainerCreateBody::default()
         }
     }
 
-    fn host_config(&self, engine: &Engine, names: &Names) -> HostConfig {
+    fn host_config(&self, facts: &Facts, names: &Names) -> HostConfig {
         let mut mounts = MountTable::read().mounts(&self.binds());
         mounts.push(volume(&self.inside.home_volume, &self.inside.home));
-        let memory = engine.facts().memory / MEMORY_SHARE.1 * MEMORY_SHARE.0;
+        let memory = facts.memory / MEMORY_SHARE.1 * MEMORY_SHARE.0;
         HostConfig {
             network_mode: Some(names.network()),
             // The engine's own name server forwards to this one at most; see also resolv.conf.
@@ -119,12 +119,12 @@ impl Plan<'_> {
             init: Some(true),
             memory: (memory > MIB)
                 .then_some(memory)
-                .and_then(|memory| container::limit(engine, memory)),
-            pids_limit: container::limit(engine, PIDS),
+                .and_then(|memory| container::limit(facts, memory)),
+            pids_limit: container::limit(facts, PIDS),
             console_size: self
                 .terminal
                 .map(|(rows, columns)| vec![rows.into(), columns.into()]),
-            ..container::hardened(engine)
+            ..container::hardened(facts)
         }
     }
 }
@@ -141,4 +141,93 @@ fn sysctls() -> HashMap<String, String> {
     ]
     .map(|name| (name.to_owned(), "1".to_owned()))
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::engine::tests::rootful;
+    use super::super::super::mounts::Bind;
+    use super::super::Userland;
+    use super::*;
+
+    fn inside() -> Inside {
+        Inside {
+            userland: Some(Userland {
+                binds: vec![Bind::read_only("/usr", "/usr")],
+                covered: vec![PathBuf::from("/etc/ssl/private")],
+                links: Vec::new(),
+            }),
+            home: PathBuf::from("/home/u"),
+            home_volume: "vibepit-home-1".to_owned(),
+            volumes: Vec::new(),
+            command: vec!["make".to_owned()],
+        }
+    }
+
+    fn sandbox_body(inside: &Inside) -> ContainerCreateBody {
+        let id = "0123456789abcdef".parse().unwrap();
+        let names = Names::new(id, Path::new("/p"), Path::new("/run/user/1/vibepit"));
+        let plan = Plan {
+            inside,
+            project: Path::new("/home/u/app"),
+            meta: Some(PathBuf::from("/home/u/app/.vibepit")),
+            resolv_conf: PathBuf::from("/run/user/1/vibepit/0123456789abcdef/resolv.conf"),
+            proxy: Ipv4Addr::new(172, 18, 0, 2),
+            env: vec!["A=b".to_owned()],
+            terminal: None,
+        };
+        plan.body(&rootful(), &names, Image("vibepit-base:x".to_owned()))
+    }
+
+    #[test]
+    fn a_sandbox_is_on_the_sessions_network_alone_with_the_proxy_as_its_name_server() {
+        let host = sandbox_body(&inside()).host_config.unwrap();
+        assert_eq!(
+            host.network_mode.as_deref(),
+            Some("vibepit-0123456789abcdef")
+        );
+        assert_eq!(host.dns, Some(vec!["172.18.0.2".to_owned()]));
+        assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
+        assert_eq!(host.readonly_rootfs, Some(true));
+        assert!(host.pids_limit.is_some() && host.memory.unwrap() < 8 << 30);
+    }
+
+    #[test]
+    fn a_sandbox_never_sees_the_sessions_directory_or_its_sockets() {
+        let mounts = sandbox_body(&inside()).host_config.unwrap().mounts.unwrap();
+        let sources: Vec<_> = mounts
+            .iter()
+            .filter_map(|mount| mount.source.as_deref())
+            .collect();
+        assert!(sources.contains(&"/run/user/1/vibepit/0123456789abcdef/resolv.conf"));
+        let held = |source: &str| {
+            Path::new("/run/user/1/vibepit/0123456789abcdef/socket").starts_with(source)
+        };
+        assert!(!sources.iter().any(|source| held(source)), "{sources:?}");
+    }
+
+    #[test]
+    fn only_the_project_and_the_home_are_writable_and_the_projects_settings_are_covered() {
+        let host = sandbox_body(&inside()).host_config.unwrap();
+        let writable: Vec<_> = host
+            .mounts
+            .unwrap()
+            .into_iter()
+            .filter(|mount| mount.read_only != Some(true))
+            .filter_map(|mount| mount.target)
+            .collect();
+        assert_eq!(writable, ["/home/u/app", "/home/u"]);
+        let tmpfs = host.tmpfs.unwrap();
+        for covered in ["/etc/ssl/private", "/home/u/app/.vibepit"] {
+            assert!(tmpfs[covered].starts_with("ro,"), "{covered}");
+        }
+    }
+
+    #[test]
+    fn a_volume_finds_the_places_of_the_sandbox_taken() {
+        let targets = targets(&inside(), Path::new("/home/u/app"), None);
+        for place in ["/usr", "/home/u", "/home/u/app", "/tmp", "/etc/ssl/private"] {
+            assert!(targets.contains(&PathBuf::from(place)), "{place}");
+        }
+    }
 }

@@ -100,7 +100,7 @@ pub(super) async fn hand_over(
         labels: Some(names.labels("home")),
         host_config: Some(HostConfig {
             mounts: Some(vec![volume(volume_name, home)]),
-            ..container::hardened(engine)
+            ..container::hardened(engine.facts())
         }),
         ..ContainerCreateBody::default()
     };

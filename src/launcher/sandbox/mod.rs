@@ -87,7 +87,7 @@ impl Inside {
         let home = Home {
             path: self.home.clone(),
             directories: home::between(&self.home, launch.request.project.path()),
-            owner: launch.engine.user(),
+            owner: launch.engine.facts().user(),
         };
         let nothing = Userland::default();
         let userland = self.userland.as_ref().unwrap_or(&nothing);
@@ -146,7 +146,13 @@ pub(crate) async fn start(
             Some(image) => Ok(image),
             None => inside.prepare(launch, signals).await,
         },
-        |image| super::container::create(engine, &name, plan.body(engine, &launch.names, image)),
+        |image| {
+            super::container::create(
+                engine,
+                &name,
+                plan.body(engine.facts(), &launch.names, image),
+            )
+        },
     )
     .await
     .context("the sandbox's container could not be made")?;
@@ -179,7 +185,8 @@ impl Sandbox {
         let outcome = running
             .run(self.output, self.input, &mut proxy.link, signals)
             .await;
-        super::container::remove(launch.engine, &self.name).await?;
+        // What cannot be removed now is tried again, and told, by the undo stack.
+        let _ = super::container::remove(launch.engine, &self.name).await;
         outcome
     }
 }

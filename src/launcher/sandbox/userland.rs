@@ -70,9 +70,12 @@ const ETC: [&str; 44] = [
 /// Entries of `/etc` that carry a version in their name.
 const ETC_PREFIXES: [&str; 5] = ["java", "python", "perl5", "lua", "php"];
 
-/// How deep the trees of programs are searched for what is closed. They hold packages, which are
-/// open to all, by the hundred thousand files; what is closed stands near the top (`/opt/x/keys`).
-const TREE_DEPTH: usize = 2;
+/// Where people put programs by hand, and now and then a key beside them. The rest of the trees
+/// is packages: open to all, and too many files to look at.
+const BY_HAND: [&str; 2] = ["/opt", "/usr/local"];
+
+/// How deep those are searched for what is closed: it stands near the top (`/opt/x/keys`).
+const BY_HAND_DEPTH: usize = 2;
 
 /// No tree of settings is this deep; a loop of mounts could be.
 const ETC_DEPTH: usize = 12;
@@ -98,18 +101,26 @@ impl Userland {
     fn under(root: &Path) -> Self {
         let mut userland = Self::default();
         for tree in TREES {
-            userland.add(root, Path::new(tree), TREE_DEPTH);
+            userland.add(root, Path::new(tree));
+        }
+        for place in BY_HAND.map(Path::new) {
+            userland.cover_closed(&below(root, place), place, BY_HAND_DEPTH);
         }
         for name in MERGED {
             let path = root.join(name);
             match fs::read_link(&path) {
                 Ok(target) => userland.links.push((Path::new("/").join(name), target)),
-                Err(_) => userland.add(root, &Path::new("/").join(name), TREE_DEPTH),
+                Err(_) => {
+                    userland.add(root, &Path::new("/").join(name));
+                }
             }
         }
         userland.add_sbin(root);
         for name in etc_names(root) {
-            userland.add(root, &Path::new("/etc").join(name), ETC_DEPTH);
+            let path = Path::new("/etc").join(name);
+            if let Some(source) = userland.add(root, &path) {
+                userland.cover_closed(&source, &path, ETC_DEPTH);
+            }
         }
         userland.binds.sort();
         userland.covered.sort();
@@ -140,27 +151,19 @@ impl Userland {
         }
     }
 
-    /// Adds one path if it is there and open to all, and covers what is closed below it.
-    fn add(&mut self, root: &Path, path: &Path, depth: usize) {
+    /// Adds one path if it is there and open to all, and says what it really is.
+    fn add(&mut self, root: &Path, path: &Path) -> Option<PathBuf> {
         // A link is followed: what it leads to appears at the link's own place.
-        let Ok(source) = root
-            .join(path.strip_prefix("/").unwrap_or(path))
-            .canonicalize()
-        else {
-            return;
-        };
-        let Ok(metadata) = fs::metadata(&source) else {
-            return;
-        };
+        let source = below(root, path).canonicalize().ok()?;
+        let metadata = fs::metadata(&source).ok()?;
         if !is_open(&metadata) || project::unmountable(&source).is_some() {
-            return;
+            return None;
         }
-        if metadata.is_dir() {
-            self.cover_closed(&source, path, depth);
-        }
-        self.binds.push(Bind::read_only(source, path));
+        self.binds.push(Bind::read_only(&source, path));
+        Some(source)
     }
 
+    /// Covers what is closed in a directory; in anything else there is nothing.
     fn cover_closed(&mut self, directory: &Path, target: &Path, depth: usize) {
         let Ok(entries) = fs::read_dir(directory) else {
             return;
@@ -181,6 +184,11 @@ impl Userland {
             }
         }
     }
+}
+
+/// An absolute path of the system that is looked at.
+fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
 /// Where an `/sbin` that is a real directory on the host is mounted.

@@ -10,25 +10,23 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::AbortHandle;
 use http_body_util::{Either, Full};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self as client, SendRequest};
-use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
-};
+use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::server::conn::http1 as server;
 use hyper::service::service_fn;
 use hyper::upgrade::Upgraded;
-use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::policy::{Door, Reason, Target};
 use crate::proxy::dial::{NotConnected, Upstream};
@@ -36,18 +34,14 @@ use crate::proxy::gate::Refusal;
 use crate::proxy::ledger::Passage;
 use crate::proxy::relay::relay;
 
+use super::counted::Counted;
+use super::fields::{for_client, for_origin, hops_left, repeatable, strip_hop_by_hop};
 use super::head::Bad;
 use super::inlet::{ContentFault, Ending, Inlet};
 use super::{Road, answer, connect, refuse};
 
 /// How long an origin may think before the first byte of its answer: language models think long.
 const ANSWER: Duration = Duration::from_secs(15 * 60);
-/// How long content may stand still.
-const STALLED: Duration = Duration::from_secs(60 * 60);
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Serves a client's connection from its first request on.
 pub(super) async fn serve(
@@ -204,6 +198,7 @@ impl Client {
         let permit = self.road.admit(target.clone(), Door::Http).await?;
         let rule = permit.rule();
         let kept = self.kept(&target).await;
+        let reused = kept.is_some();
         let (mut sender, passage) = match kept {
             Some(sender) => (
                 sender,
@@ -216,7 +211,17 @@ impl Client {
         };
         let passage = Arc::new(passage);
         let (request, asked_upgrade) = for_origin(request, &target, &passage);
-        let answer = match timeout(ANSWER, sender.send_request(request)).await {
+        let spare = reused.then(|| repeatable(&request)).flatten();
+        let mut sent = timeout(ANSWER, sender.try_send_request(request)).await;
+        if let Ok(Err(error)) = &mut sent
+            && let Some(request) = error.take_message().or(spare).filter(|_| reused)
+        {
+            // The origin closed the connection while nothing was asked of it.
+            let upstream = self.road.redial(&passage).await?;
+            sender = self.handshake(&target, &rule, upstream).await?;
+            sent = timeout(ANSWER, sender.try_send_request(request)).await;
+        }
+        let answer = match sent.map(|sent| sent.map_err(TrySendError::into_error)) {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 // The content that the client sent may be what broke it.
@@ -242,7 +247,7 @@ impl Client {
                     .broken(&target, rule, 502, "http_protocol_error", why)
                     .await);
             }
-            return Ok(self.switch(answer, &target, rule, passage).await?);
+            return self.switch(answer, &target, rule, passage).await;
         }
         *self.origin.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Origin { target, sender });
@@ -352,207 +357,8 @@ impl Client {
     }
 }
 
-/// The request as the origin gets it (RFC 9112, section 3.2.1; RFC 9110, section 7.6).
-fn for_origin(
-    request: Request<Incoming>,
-    target: &Target,
-    passage: &Arc<Passage>,
-) -> (Request<Counted>, bool) {
-    let (mut parts, body) = request.into_parts();
-    let upgrade = wanted_upgrade(&parts.headers);
-    let trailers = tokens(&parts.headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
-    strip_hop_by_hop(&mut parts.headers);
-    // hyper answers 100-continue itself, once the decision has been made and content is wanted.
-    parts.headers.remove(EXPECT);
-    parts.headers.remove(HTTP2_SETTINGS);
-    // The name or address as it was judged: hosts are made of what a field may hold.
-    if let Ok(host) = HeaderValue::from_str(&host_field(target)) {
-        parts.headers.insert(HOST, host);
-    }
-    parts.headers.append(VIA, via(parts.version));
-    let asked = upgrade.is_some();
-    if let Some(protocol) = upgrade {
-        parts.headers.insert(UPGRADE, protocol);
-        parts
-            .headers
-            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    } else if trailers {
-        parts
-            .headers
-            .insert(TE, HeaderValue::from_static("trailers"));
-        parts
-            .headers
-            .insert(CONNECTION, HeaderValue::from_static("te"));
-    }
-    if let Some(left) = hops_left(&parts.headers) {
-        parts
-            .headers
-            .insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
-    }
-    parts.uri = match parts.uri.into_parts().path_and_query {
-        // RFC 9112, section 3.2.4: OPTIONS without a path asks about the origin as a whole.
-        Some(path) if parts.method == Method::OPTIONS && path.as_str() == "/" => path.into(),
-        Some(path) => path.into(),
-        None => Uri::from_static("/"),
-    };
-    parts.version = Version::HTTP_11;
-    parts.extensions.clear();
-    (
-        Request::from_parts(parts, Counted::new(body, Arc::clone(passage), Way::Up)),
-        asked,
-    )
-}
-
-/// The answer as the client gets it.
-fn for_client(answer: Response<Incoming>, passage: Arc<Passage>) -> Response<Counted> {
-    let (mut parts, body) = answer.into_parts();
-    strip_hop_by_hop(&mut parts.headers);
-    parts.headers.append(VIA, via(parts.version));
-    parts.version = Version::HTTP_11;
-    Response::from_parts(parts, Counted::new(body, passage, Way::Down))
-}
-
-fn via(received: Version) -> HeaderValue {
-    HeaderValue::from_static(if received == Version::HTTP_10 {
-        "1.0 vibepit"
-    } else {
-        "1.1 vibepit"
-    })
-}
-
-fn host_field(target: &Target) -> String {
-    let shown = target.to_string();
-    match shown.strip_suffix(":80") {
-        Some(host) => host.to_owned(),
-        None => shown,
-    }
-}
-
-/// Fields that are for this hop alone (RFC 9110, section 7.6.1), and those the message names.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
-        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-        // What frames the message is this hop's business, and is not for a peer to remove.
-        .filter(|name| *name != CONTENT_LENGTH && *name != HOST)
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in [
-        CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ] {
-        headers.remove(name);
-    }
-}
-
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .filter(|token| !token.is_empty())
-}
-
-/// The protocol that is asked for; never HTTP/2 in the clear, within which every request would
-/// be one that nobody judged.
-fn wanted_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
-    tokens(headers, &CONNECTION).find(|token| token.eq_ignore_ascii_case("upgrade"))?;
-    let protocol = headers.get(UPGRADE)?;
-    let http2 = tokens(headers, &UPGRADE).any(|token| {
-        let name = token.split('/').next().unwrap_or(token);
-        name.eq_ignore_ascii_case("h2c") || name.eq_ignore_ascii_case("http")
-    });
-    (!http2).then(|| protocol.clone())
-}
-
-fn hops_left(headers: &HeaderMap) -> Option<u32> {
-    headers
-        .get(MAX_FORWARDS)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
-}
-
 /// RFC 9110, section 7.6.2: an OPTIONS request whose hops are spent is answered here.
 fn max_forwards_spent(request: &Request<Incoming>) -> Option<Answer> {
     let spent = request.method() == Method::OPTIONS && hops_left(request.headers()) == Some(0);
     spent.then(|| Response::new(Either::Right(Full::default())))
-}
-
-#[derive(Clone, Copy)]
-enum Way {
-    Up,
-    Down,
-}
-
-/// Content on its way, counted; the passage it holds closes with it.
-struct Counted {
-    content: Incoming,
-    passage: Arc<Passage>,
-    way: Way,
-    stalled: Option<Pin<Box<Sleep>>>,
-}
-
-impl Counted {
-    fn new(content: Incoming, passage: Arc<Passage>, way: Way) -> Self {
-        Self {
-            content,
-            passage,
-            way,
-            stalled: None,
-        }
-    }
-}
-
-impl Body for Counted {
-    type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match Pin::new(&mut self.content).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                let length = frame.data_ref().map_or(0, Bytes::len);
-                match self.way {
-                    Way::Up => self.passage.sent(length),
-                    Way::Down => self.passage.received(length),
-                }
-                if let Some(stalled) = &mut self.stalled {
-                    stalled.as_mut().reset(Instant::now() + STALLED);
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(other) => Poll::Ready(other.map(|frame| frame.map_err(Into::into))),
-            Poll::Pending => {
-                let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALLED)));
-                match stalled.as_mut().poll(cx) {
-                    Poll::Ready(()) => {
-                        Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::TimedOut).into())))
-                    }
-                    Poll::Pending => Poll::Pending,
-                }
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.content.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.content.size_hint()
-    }
 }

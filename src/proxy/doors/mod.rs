@@ -6,7 +6,9 @@
 
 mod answer;
 mod connect;
+mod counted;
 pub(super) mod dns;
+mod fields;
 mod head;
 mod http;
 mod inlet;
@@ -62,6 +64,11 @@ impl Road {
         self.dialler
             .dial(&self.gate, &self.ledger, permit, abort)
             .await
+    }
+
+    /// Once more, where a connection that was kept turned out to be closed.
+    async fn redial(&self, passage: &Passage) -> Result<Upstream, NotConnected> {
+        self.dialler.redial(&self.gate, passage).await
     }
 
     /// What cannot be parsed cannot be judged.

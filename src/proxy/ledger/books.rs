@@ -269,15 +269,13 @@ impl Books {
     }
 
     fn destination(&mut self, target: String, at: SystemTime) -> &mut Destination {
-        if !self.destinations.contains_key(&target) {
-            if self.destinations.len() >= DESTINATIONS {
-                let mut ages: Vec<_> = self.destinations.values().map(|d| d.last).collect();
-                // An eighth at once, so that a flood of names pays for the search once in a while.
-                let (_, cutoff, _) = ages.select_nth_unstable(DESTINATIONS / 8);
-                let cutoff = *cutoff;
-                self.destinations
-                    .retain(|_, destination| destination.last > cutoff);
-            }
+        if self.destinations.len() >= DESTINATIONS && !self.destinations.contains_key(&target) {
+            let mut ages: Vec<_> = self.destinations.values().map(|d| d.last).collect();
+            // An eighth at once, so that a flood of names pays for the search once in a while.
+            let (_, cutoff, _) = ages.select_nth_unstable(DESTINATIONS / 8);
+            let cutoff = *cutoff;
+            self.destinations
+                .retain(|_, destination| destination.last > cutoff);
         }
         let destination = self.destinations.entry(target).or_default();
         destination.last = destination.last.max(Some(at));

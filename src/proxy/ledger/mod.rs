@@ -85,6 +85,11 @@ enum Note {
 }
 
 impl Passage {
+    /// What lets it through.
+    pub(super) fn permit(&self) -> &Permit {
+        &self.open.permit
+    }
+
     /// Counts bytes from the sandbox.
     pub(super) fn sent(&self, bytes: usize) {
         self.open.up.fetch_add(bytes as u64, Relaxed);

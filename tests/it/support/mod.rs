@@ -2,22 +2,26 @@
 //! that the test makes and that remember what reached them, and a client that sends bytes as they
 //! are written.
 
+pub(crate) mod bulk;
 mod control;
 pub(crate) mod csv;
 pub(crate) mod dns;
+pub(crate) mod engine;
 mod home;
 mod origin;
 mod proxy;
 mod require;
 mod resolver;
+mod sandbox;
 mod wire;
 
 pub(crate) use control::Events;
-pub(crate) use home::{Home, Ran};
-pub(crate) use origin::{Origin, closed_port, ok, own_loopback};
+pub(crate) use home::{Home, Ran, binary};
+pub(crate) use origin::{BlackHole, Origin, closed_port, ok, own_loopback};
 pub(crate) use proxy::{Launch, Proxy};
-pub(crate) use require::require;
+pub(crate) use require::{ROOTLESS_SCRIPTS, require};
 pub(crate) use resolver::{Question, Resolver, Says};
+pub(crate) use sandbox::{Bench, Shell, with_engine};
 pub(crate) use wire::{Message, Wire, unescaped};
 
 use std::time::Duration;

@@ -230,3 +230,45 @@ pub(crate) fn own_loopback() -> Ipv4Addr {
     let number = u8::try_from(number).expect("fewer than 256 of them");
     Ipv4Addr::new(127, 128 | high, low, number)
 }
+
+/// An address that takes no connection and refuses none: its queue is full, and nobody empties it.
+pub(crate) struct BlackHole {
+    address: SocketAddr,
+    _listener: socket2::Socket,
+    _waiting: Vec<socket2::Socket>,
+}
+
+impl BlackHole {
+    pub(crate) fn at(address: Ipv4Addr) -> Self {
+        use socket2::{Domain, Socket, Type};
+        let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let listener = socket();
+        listener
+            .bind(&SocketAddr::from((address, 0)).into())
+            .expect("a port");
+        listener.listen(0).expect("a listener");
+        let local = listener.local_addr().expect("its address");
+        let address = local.as_socket().expect("of TCP");
+        let knock = |_| {
+            let client = socket();
+            client.set_nonblocking(true).expect("nonblocking");
+            // Begun, and for those behind the first one not ended.
+            let _ = client.connect(&local);
+            client
+        };
+        let waiting = (0..4).map(knock).collect();
+        Self {
+            address,
+            _listener: listener,
+            _waiting: waiting,
+        }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    pub(crate) fn address(&self) -> std::net::IpAddr {
+        self.address.ip()
+    }
+}

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -32,7 +33,7 @@ pub(crate) struct Proxy {
     /// The configuration it was started with: write it anew and reload.
     pub(crate) config: PathBuf,
     child: Child,
-    said: Receiver<String>,
+    said: Mutex<Receiver<String>>,
     record: Value,
 }
 
@@ -137,7 +138,7 @@ impl Launch {
             home: self.home,
             config,
             child,
-            said,
+            said: Mutex::new(said),
             record: serde_json::from_slice(&record).expect("session.json is JSON"),
         })
     }
@@ -219,13 +220,24 @@ impl Proxy {
         self.child.id()
     }
 
+    /// Memory that is in use, in KiB.
+    pub(crate) fn resident(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("/proc");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        number
+            .and_then(|number| number.trim().parse().ok())
+            .expect("VmRSS")
+    }
+
     /// The next line of its standard error that fits.
     #[track_caller]
     pub(crate) fn says(&self, fits: impl Fn(&str) -> bool) -> String {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let until = Instant::now() + PATIENCE;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            match self.said.recv_timeout(left) {
+            match said.recv_timeout(left) {
                 Ok(line) if fits(&line) => return line,
                 Ok(_) => {}
                 Err(error) => panic!("it does not say that: {error}"),
@@ -298,6 +310,17 @@ impl Proxy {
         let answer = self.post(path, body);
         assert_eq!(answer.status(), 200, "{}", answer.text());
         answer.json()
+    }
+
+    /// Asks until no connection of the sandbox is open: that one ends is in the books a moment
+    /// after its ends see it, and no event tells.
+    #[track_caller]
+    pub(crate) fn settles(&self) {
+        let until = Instant::now() + PATIENCE;
+        while self.read("/session")["counts"]["connections"] != 0 {
+            assert!(Instant::now() < until, "{}", self.read("/connections"));
+            thread::yield_now();
+        }
     }
 
     /// The log's entries behind a number. What happened before the call is in them.

@@ -6,7 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 /// Whether a component is here: `docker` (an engine that answers), `root`, `low-ports` (ports
-/// below 1024 may be listened on), `ipv6` (there is a loopback of it), or else a program.
+/// below 1024 may be listened on), `ipv6` (there is a loopback of it), `rootless` (what an engine
+/// without root is made of), or else a program.
 ///
 /// Without it a test is skipped and says so; unless `VIBEPIT_TEST_REQUIRE` names the component, in
 /// a list with commas, or is `all`: then the test fails.
@@ -34,11 +35,37 @@ fn is_here(name: &str) -> bool {
         "root" => nix::unistd::Uid::effective().is_root(),
         "low-ports" => TcpListener::bind("127.99.99.99:80").is_ok(),
         "ipv6" => TcpListener::bind("[::1]:0").is_ok(),
+        "rootless" => rootless(),
         program => on_path(program),
     }
 }
 
-fn docker_socket() -> Option<String> {
+/// The script that starts an engine without root, where distributions put it.
+pub(crate) const ROOTLESS_SCRIPTS: [&str; 2] = [
+    "/usr/bin/dockerd-rootless.sh",
+    "/usr/share/docker.io/contrib/dockerd-rootless.sh",
+];
+
+/// The test makes a user and takes it away again, so it runs where that was asked for alone.
+fn rootless() -> bool {
+    let programs = [
+        "useradd",
+        "userdel",
+        "setpriv",
+        "newuidmap",
+        "rootlesskit",
+        "slirp4netns",
+    ];
+    env::var("VIBEPIT_TEST_REQUIRE").is_ok_and(|list| list.contains("rootless"))
+        && nix::unistd::Uid::effective().is_root()
+        && Path::new("/dev/net/tun").exists()
+        && programs.iter().all(|program| on_path(program))
+        && ROOTLESS_SCRIPTS
+            .iter()
+            .any(|script| is_program(Path::new(script)))
+}
+
+pub(super) fn docker_socket() -> Option<String> {
     match env::var("DOCKER_HOST") {
         Ok(host) => Some(host.strip_prefix("unix://")?.to_owned()),
         Err(_) => Some("/var/run/docker.sock".to_owned()),

@@ -59,7 +59,12 @@ pub(crate) struct Question {
 impl Resolver {
     /// Answers for these names; others do not exist.
     pub(crate) fn new(zone: &[(&str, Says)]) -> Self {
-        let resolver = Self::otherwise(Says::Fails(ResponseCode::NXDomain));
+        Self::at([127, 0, 0, 1].into(), zone)
+    }
+
+    /// As [`Self::new`], at an address of this machine.
+    pub(crate) fn at(address: IpAddr, zone: &[(&str, Says)]) -> Self {
+        let resolver = Self::listening(address, Says::Fails(ResponseCode::NXDomain));
         for (name, says) in zone {
             resolver.set(name, says.clone());
         }
@@ -68,7 +73,11 @@ impl Resolver {
 
     /// Says the same of every name.
     pub(crate) fn otherwise(otherwise: Says) -> Self {
-        let (udp, tcp) = sockets();
+        Self::listening([127, 0, 0, 1].into(), otherwise)
+    }
+
+    fn listening(address: IpAddr, otherwise: Says) -> Self {
+        let (udp, tcp) = sockets(address);
         let address = udp.local_addr().expect("its address");
         let state = Arc::new(State {
             zone: Mutex::new(HashMap::new()),
@@ -142,9 +151,9 @@ impl Says {
 }
 
 /// One port on both transports.
-fn sockets() -> (UdpSocket, TcpListener) {
+fn sockets(address: IpAddr) -> (UdpSocket, TcpListener) {
     for _ in 0..100 {
-        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let tcp = TcpListener::bind((address, 0)).expect("a port");
         if let Ok(udp) = UdpSocket::bind(tcp.local_addr().expect("its address")) {
             return (udp, tcp);
         }

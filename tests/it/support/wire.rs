@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use super::PATIENCE;
 
@@ -19,6 +20,8 @@ pub(crate) struct Wire {
 pub(crate) trait Duplex: Read + Write + Send {
     /// Ends the writing side alone.
     fn end_writing(&self) -> io::Result<()>;
+    /// How long a write may wait.
+    fn set_write_patience(&self, patience: Duration);
     /// So that closing sends a reset.
     fn reset_at_close(&self);
     /// A second handle of the same connection.
@@ -87,6 +90,17 @@ impl Wire {
     /// Sends bytes, or says why they were not taken.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())
+    }
+
+    /// Sends a part of the bytes, as many as are taken at once. `WouldBlock` where none are taken
+    /// for a while: see [`Self::gives_up_soon`].
+    pub(crate) fn send_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    /// Makes writes that nobody takes fail after a moment, for tests in which that is the event.
+    pub(crate) fn gives_up_soon(&self) {
+        self.stream.set_write_patience(Duration::from_millis(500));
     }
 
     /// Ends the writing side and leaves the other one.
@@ -305,11 +319,13 @@ impl Duplex for TcpStream {
         self.shutdown(Shutdown::Write)
     }
 
+    fn set_write_patience(&self, patience: Duration) {
+        self.set_write_timeout(Some(patience)).expect("a timeout");
+    }
+
     fn reset_at_close(&self) {
         let socket = socket2::SockRef::from(self);
-        socket
-            .set_linger(Some(std::time::Duration::ZERO))
-            .expect("linger");
+        socket.set_linger(Some(Duration::ZERO)).expect("linger");
     }
 
     fn again(&self) -> Box<dyn Duplex> {
@@ -320,6 +336,10 @@ impl Duplex for TcpStream {
 impl Duplex for UnixStream {
     fn end_writing(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
+    }
+
+    fn set_write_patience(&self, patience: Duration) {
+        self.set_write_timeout(Some(patience)).expect("a timeout");
     }
 
     fn reset_at_close(&self) {}

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::{ALLOWED, Place};
+use crate::proc;
 use crate::process::{Process, free_address};
 
 /// A proxy that answers.
@@ -23,6 +24,8 @@ pub(crate) struct Started {
     pub(crate) control: PathBuf,
     /// From its start until /healthz said yes.
     pub(crate) ready_in: Duration,
+    /// The CPU seconds that took.
+    pub(crate) ready_cpu: f64,
 }
 
 /// Starts a proxy with the one rule that the others have, and so many that match nothing.
@@ -35,23 +38,17 @@ pub(crate) fn start(place: &Place, fillers: usize) -> Result<Started> {
     }
     let control = home.join("socket/control.sock");
     let mut command = command(&place.vibepit, &home);
-    command
-        .arg("proxy")
-        .arg("--http")
-        .arg(http.to_string())
-        .arg("--dns")
-        .arg(dns.to_string());
-    command
-        .arg("--control")
-        .arg(&control)
-        .arg("--name")
-        .arg("bench");
+    // -q: a warning still shows, the greeting does not.
+    command.args(["-q", "proxy", "--name", "bench"]);
+    command.args(["--http", &http.to_string(), "--dns", &dns.to_string()]);
+    command.arg("--control").arg(&control);
     command.arg("--config").arg(configuration(place, fillers)?);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let start = Instant::now();
     let mut process = Process::start("vibepit", &mut command)?;
     process.wait_until(|| healthy(&control).unwrap_or(false))?;
     let ready_in = start.elapsed();
+    let ready_cpu = proc::tree_cpu(process.id())?;
     process.wait_for_port(http)?;
     Ok(Started {
         http,
@@ -59,6 +56,7 @@ pub(crate) fn start(place: &Place, fillers: usize) -> Result<Started> {
         home,
         control,
         ready_in,
+        ready_cpu,
     })
 }
 

@@ -178,6 +178,8 @@ pub(crate) enum Metric {
     Resident,
     /// Seconds from the start to the first answer.
     Ready,
+    /// CPU seconds of that.
+    ReadyCpu,
     /// Share of the machine's CPU time that somebody else used, its host included.
     Foreign,
 }

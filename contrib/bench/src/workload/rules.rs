@@ -61,5 +61,6 @@ fn measure(bench: &Bench, rules: usize) -> Result<Cell> {
     let mut cell = bench.timed(Some(started.process.id()), CLIENTS, make)?;
     cell.set(Metric::Resident, resident as f64);
     cell.set(Metric::Ready, started.ready_in.as_secs_f64());
+    cell.set(Metric::ReadyCpu, started.ready_cpu);
     Ok(cell)
 }

@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::AsyncReadExt;
 use tokio_rustls::TlsConnector;
 
-use super::{Aim, Bench, Cell, Metric, Unit, Workload};
+use super::{Aim, Bench, Cell, Unit, Workload};
 use crate::load::{Client, Way};
 
 pub(crate) struct Tls {
@@ -29,7 +29,7 @@ impl Workload for Tls {
     }
 
     fn aims(&self) -> Vec<Aim> {
-        vec![Aim::at_most(Metric::Cpu, 1.4, Some("tokio"))]
+        Vec::new()
     }
 
     fn round(&self, bench: &Bench) -> Vec<Cell> {

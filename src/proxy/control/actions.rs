@@ -105,6 +105,8 @@ async fn add(
     addition: &Addition,
     actor: &str,
 ) -> Result<Added, Fault> {
+    // What is open already is in the books then, and is counted when it is closed.
+    state.ledger.caught_up().await;
     let added = state
         .gate
         .add(verdict, addition, actor)
@@ -124,6 +126,8 @@ async fn add(
 }
 
 async fn revoke(state: &State, entries: &[Entry], actor: &str) -> Revoked {
+    // What is open already is in the books then, and is counted when it is closed.
+    state.ledger.caught_up().await;
     let revoked = state.gate.revoke(entries, actor);
     let closed = state.ledger.sweep(&state.gate).await;
     Revoked {

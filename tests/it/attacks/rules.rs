@@ -124,8 +124,8 @@ pub(super) fn a_file_that_cannot_be_used_is_told_at_the_start() {
     for (id, config, position) in [
         ("RULE-027", "\nallow = true\n", ":2:9"),
         ("RULE-030", "allow = []\nallow = []\n", ":2:1"),
-        ("RULE-032", "allow_cidr = [\"0.0.0.0/0\"]\n", ":1:14"),
-        ("RULE-032", "allow_cidr = [\"::/0\"]\n", ":1:14"),
+        ("RULE-032", "allow_cidr = [\"0.0.0.0/0\"]\n", ":1:15"),
+        ("RULE-032", "allow_cidr = [\"::/0\"]\n", ":1:15"),
     ] {
         let said = check(config).expect_err(id);
         assert!(

@@ -34,3 +34,34 @@ fn cells(line: &str) -> Vec<String> {
     assert!(!quoted, "a cell of several lines: {line}");
     cells
 }
+
+/// A cell whose text is escaped as in Python or Rust: `\r \n \t \\ \xNN \uNNNN`, the numbers being
+/// those of characters.
+pub(crate) fn text(cell: &str) -> String {
+    let mut text = String::new();
+    let mut rest = cell.chars();
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            text.push(c);
+            continue;
+        }
+        let digits = match rest.next() {
+            Some('r') => Err('\r'),
+            Some('n') => Err('\n'),
+            Some('t') => Err('\t'),
+            Some('\\') => Err('\\'),
+            Some('x') => Ok(2),
+            Some('u') => Ok(4),
+            other => panic!("{other:?} behind a backslash in {cell:?}"),
+        };
+        text.push(digits.map_or_else(
+            |c| c,
+            |digits| {
+                let hex: String = rest.by_ref().take(digits).collect();
+                let number = u32::from_str_radix(&hex, 16).expect("hexadecimal digits");
+                char::from_u32(number).expect("a character")
+            },
+        ));
+    }
+    text
+}

@@ -395,7 +395,7 @@ mod tests {
         dead(&at("dead"));
         fs::write(at("file"), "").unwrap();
         let deep = long(dir.path());
-        dead(&deep);
+        drop(listen(&deep).unwrap());
         let mut prober = Prober::default();
         for (path, expected) in [
             (at("dead"), Heard::Refusal),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::session::{Change, Found, Record, RuntimeDir, SessionWatcher, discover};
+use crate::session::{self, Change, Found, Record, RuntimeDir, SessionWatcher};
 
 use super::args::SessionsArgs;
 use super::failure::Failure;
@@ -28,14 +28,10 @@ pub(super) async fn run(args: &SessionsArgs, out: &Output) -> Result<ExitCode, F
     if args.watch {
         return watch(out).await;
     }
-    let mut live = Vec::new();
-    if let Some(runtime) = RuntimeDir::open().map_err(Failure::failed)? {
-        for found in discover(&runtime) {
-            if found.is_live().await {
-                live.push(found);
-            }
-        }
-    }
+    let mut live = match RuntimeDir::open().map_err(Failure::failed)? {
+        Some(runtime) => session::live(&runtime).await,
+        None => Vec::new(),
+    };
     live.sort_by(|a, b| a.record.created.cmp(&b.record.created));
     if out.json {
         out.json(&Sessions {

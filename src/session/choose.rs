@@ -1,9 +1,8 @@
-//! Which session a command means. Probes only those that it could mean, since there may be a
-//! thousand dead ones beside them.
+//! Which session a command means.
 
 use std::path::{Path, PathBuf};
 
-use super::discovery::{Found, discover, find};
+use super::discovery::{Found, find, live};
 use super::layout::RuntimeDir;
 
 /// Why there is no session to speak to.
@@ -75,21 +74,21 @@ async fn by_selector(runtime: &RuntimeDir, asked: &str, cwd: &Path) -> Result<Fo
     {
         return Ok(found);
     }
-    let all = discover(runtime);
+    let all = in_order(live(runtime).await);
     let project = resolved(&cwd.join(asked));
     let is_named = |found: &&Found| found.record.name == asked;
     let is_begun = |found: &&Found| found.record.id.as_str().starts_with(asked);
     let is_project = |found: &&Found| found.record.project_dir.as_ref() == Some(&project);
     let ways: [&dyn Fn(&&Found) -> bool; 3] = [&is_named, &is_begun, &is_project];
     for way in ways {
-        let mut live = live(all.iter().filter(way)).await;
-        if live.len() > 1 {
+        let mut fits: Vec<_> = all.iter().filter(way).cloned().collect();
+        if fits.len() > 1 {
             return Err(ChooseError::Ambiguous {
                 asked: asked.to_owned(),
-                sessions: live,
+                sessions: fits,
             });
         }
-        if let Some(found) = live.pop() {
+        if let Some(found) = fits.pop() {
             return Ok(found);
         }
     }
@@ -99,14 +98,14 @@ async fn by_selector(runtime: &RuntimeDir, asked: &str, cwd: &Path) -> Result<Fo
 }
 
 async fn by_directory(runtime: &RuntimeDir, cwd: &Path) -> Result<Found, ChooseError> {
-    let all = discover(runtime);
+    let all = in_order(live(runtime).await);
     for ancestor in resolved(cwd).ancestors() {
         let here = |found: &&Found| found.record.project_dir.as_deref() == Some(ancestor);
-        if let Some(chosen) = only(live(all.iter().filter(here)).await)? {
+        if let Some(chosen) = only(all.iter().filter(here).cloned().collect())? {
             return Ok(chosen);
         }
     }
-    only(live(all.iter()).await)?.ok_or(ChooseError::NoSession)
+    only(all)?.ok_or(ChooseError::NoSession)
 }
 
 fn only(mut live: Vec<Found>) -> Result<Option<Found>, ChooseError> {
@@ -116,13 +115,7 @@ fn only(mut live: Vec<Found>) -> Result<Option<Found>, ChooseError> {
     Ok(live.pop())
 }
 
-async fn live(candidates: impl Iterator<Item = &Found>) -> Vec<Found> {
-    let mut live = Vec::new();
-    for candidate in candidates {
-        if candidate.is_live().await {
-            live.push(candidate.clone());
-        }
-    }
+fn in_order(mut live: Vec<Found>) -> Vec<Found> {
     live.sort_by(|a, b| (&a.record.created, a.record.id).cmp(&(&b.record.created, b.record.id)));
     live
 }

@@ -174,14 +174,15 @@ pub(super) fn hold_back_reapers(runtime: &RuntimeDir) -> Result<Flock<File>, Lay
     Flock::lock(File::from(own), FlockArg::LockExclusive).map_err(|(_, error)| failed(error))
 }
 
-/// Takes the lock of a session without waiting. `Ok(None)`: its launcher lives. A missing lock
+/// Takes the lock of a session, at `lock` in `directory`, without waiting. `Ok(None)`: its launcher lives. A missing lock
 /// file is nobody's, and `Ok(Some(None))`.
 pub(super) fn try_lock(
     directory: impl AsFd,
+    lock: &Path,
     how: FlockArg,
 ) -> Result<Option<Option<Flock<File>>>, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let file = match openat(directory, LOCK, flags, Mode::empty()) {
+    let file = match openat(directory, lock, flags, Mode::empty()) {
         Ok(file) => File::from(file),
         Err(Errno::ENOENT) => return Ok(Some(None)),
         Err(error) => return Err(error),
@@ -226,7 +227,7 @@ mod tests {
         let path = session.path().to_owned();
         let is_held = || {
             let directory = File::open(&path).unwrap();
-            try_lock(&directory, FlockArg::LockExclusiveNonblock)
+            try_lock(&directory, LOCK.as_ref(), FlockArg::LockExclusiveNonblock)
                 .unwrap()
                 .is_none()
         };

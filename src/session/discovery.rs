@@ -8,12 +8,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use nix::fcntl::{FlockArg, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::Uid;
 
 use super::credentials::{Credentials, CredentialsError};
-use super::dir::{RECORD, control_socket, try_lock};
+use super::dir::{LOCK, RECORD, control_socket, try_lock};
 use super::layout::{LayoutError, RuntimeDir, is_private, open_private};
 use super::{Record, SessionId};
 use crate::transport::{tls, unix};
@@ -36,6 +37,36 @@ pub fn discover(runtime: &RuntimeDir) -> Vec<Found> {
         .into_iter()
         .filter_map(|id| find(runtime, id))
         .collect()
+}
+
+/// The sessions that are live, in no order. The sockets are asked before anything is read: there
+/// may be a thousand that were left behind, and of those nothing else is looked at.
+pub async fn live(runtime: &RuntimeDir) -> Vec<Found> {
+    let mut prober = unix::Prober::default();
+    let mut may_live = |id: &SessionId| {
+        let socket = control_socket(&runtime.path().join(id.as_str()));
+        // Refused, while the launcher lives: the session may answer on its port.
+        prober.ask(&socket) != unix::Heard::Refusal || !lock_is_free(runtime.directory(), *id)
+    };
+    let candidates: Vec<_> = ids(runtime)
+        .into_iter()
+        .filter(&mut may_live)
+        .filter_map(|id| find(runtime, id))
+        .collect();
+    let answers = join_all(candidates.iter().map(Found::is_live)).await;
+    let candidates = candidates.into_iter().zip(answers);
+    candidates
+        .filter_map(|(found, lives)| lives.then_some(found))
+        .collect()
+}
+
+/// As [`Found::lock_is_free`], without opening the session's directory.
+fn lock_is_free(runtime: &File, id: SessionId) -> bool {
+    let lock = Path::new(id.as_str()).join(LOCK);
+    matches!(
+        try_lock(runtime, &lock, FlockArg::LockSharedNonblock),
+        Ok(Some(_))
+    )
 }
 
 impl Found {
@@ -74,13 +105,10 @@ impl Found {
 
     /// Whether the launcher is gone: nobody holds the session's lock.
     pub fn lock_is_free(&self) -> bool {
-        self.open().is_ok_and(|directory| {
-            // Shared, so that two who look at the same time do not see each other.
-            matches!(
-                try_lock(&directory, FlockArg::LockSharedNonblock),
-                Ok(Some(_))
-            )
-        })
+        // Shared, so that two who look at the same time do not see each other.
+        let how = FlockArg::LockSharedNonblock;
+        self.open()
+            .is_ok_and(|directory| matches!(try_lock(&directory, LOCK.as_ref(), how), Ok(Some(_))))
     }
 
     /// Reads the key material for the TCP port.

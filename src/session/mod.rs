@@ -18,7 +18,7 @@ mod watcher;
 pub use choose::{ChooseError, choose};
 pub use credentials::{Credentials, CredentialsError};
 pub use dir::SessionDir;
-pub use discovery::{Found, discover};
+pub use discovery::{Found, discover, live};
 pub use id::{BadSessionId, SessionId, random_bytes};
 pub use layout::{LayoutError, RuntimeDir};
 pub use names::unique_name;

@@ -63,7 +63,7 @@ fn remove_if_unlocked(runtime: &RuntimeDir, id: SessionId) -> Result<bool, Layou
         Err(error) if error.is_missing() => return Ok(false),
         Err(error) => return Err(error),
     };
-    let held = try_lock(&directory, FlockArg::LockExclusiveNonblock)
+    let held = try_lock(&directory, LOCK.as_ref(), FlockArg::LockExclusiveNonblock)
         .map_err(|error| LayoutError::io("lock", &path, error))?;
     let Some(_lock) = held else { return Ok(false) };
     clear(runtime.directory(), id, &directory, &path)?;

@@ -112,14 +112,62 @@ pub fn own_socket(path: &Path) -> io::Result<ReachablePath> {
 /// Whether somebody listens on the socket at `path`, told by connecting to it and closing again.
 /// Never waits. The same conditions as for [`connect`] hold; what does not meet them is `false`.
 pub fn answers(path: &Path) -> bool {
-    // Most sockets that are asked about are dead, and to learn that takes three system calls; so
-    // what is alive is looked at afterwards.
-    let alive = if path.as_os_str().len() <= SUN_PATH_MAX {
-        probe(path)
-    } else {
-        open_own_socket(path).and_then(|socket| probe(&through(&socket)))
-    };
-    matches!(alive, Ok(true)) && open_own_socket(path).is_ok()
+    // Most sockets that are asked about are dead, so what is alive is looked at afterwards.
+    Prober::default().ask(path) == Heard::Listener && open_own_socket(path).is_ok()
+}
+
+/// What a [`Prober`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// Somebody listens; whether it is one of ours remains to be seen.
+    Listener,
+    /// A socket that nobody listens on.
+    Refusal,
+    /// No socket, or none that can be connected to.
+    Nothing,
+}
+
+/// Asks one socket after the other whether somebody listens. To learn that nobody does takes one
+/// system call: a socket whose connect(2) failed is as good as new.
+#[derive(Debug, Default)]
+pub struct Prober(Option<OwnedFd>);
+
+impl Prober {
+    /// Asks the socket at `path`. Never waits.
+    pub fn ask(&mut self, path: &Path) -> Heard {
+        let heard = if path.as_os_str().len() <= SUN_PATH_MAX {
+            self.probe(path)
+        } else {
+            open_own_socket(path).and_then(|socket| self.probe(&through(&socket)))
+        };
+        match heard {
+            Ok(true) => Heard::Listener,
+            Ok(false) => Heard::Refusal,
+            Err(_) => Heard::Nothing,
+        }
+    }
+
+    /// True when somebody listens, false when nobody does.
+    fn probe(&mut self, path: &Path) -> io::Result<bool> {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let prober = match self.0.take() {
+            Some(socket) => socket,
+            None => socket(AddressFamily::Unix, SockType::Stream, flags, None)?,
+        };
+        match nix::sys::socket::connect(prober.as_raw_fd(), &UnixAddr::new(path)?) {
+            // Closed by being dropped.
+            Ok(()) => Ok(true),
+            // A full backlog: alive, and busy.
+            Err(Errno::EAGAIN) => Ok(true),
+            Err(error) => {
+                self.0 = Some(prober);
+                match error {
+                    Errno::ECONNREFUSED => Ok(false),
+                    error => Err(error.into()),
+                }
+            }
+        }
+    }
 }
 
 fn open_own_socket(path: &Path) -> io::Result<OwnedFd> {
@@ -151,28 +199,17 @@ fn clear_leftover(path: &Path, directory: &OwnedFd, name: &OsStr) -> io::Result<
         let what = "is there already and is not a socket: move it away, or choose another path";
         return Err(refuse(io::ErrorKind::AlreadyExists, path, what));
     }
-    if probe(&short(path, directory, name)?)
-        .map_err(|error| with_path(error, path, "cannot take over"))?
-    {
+    let alive = match Prober::default().probe(&short(path, directory, name)?) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        other => other.map_err(|error| with_path(error, path, "cannot take over"))?,
+    };
+    if alive {
         let what = "is in use: somebody listens on it";
         return Err(refuse(io::ErrorKind::AddrInUse, path, what));
     }
     match unlinkat(directory, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
         Err(error) => Err(with_path(error.into(), path, "cannot remove the leftover")),
-    }
-}
-
-/// True when somebody listens, false when the socket is dead or gone.
-fn probe(path: &Path) -> io::Result<bool> {
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    match nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?) {
-        Ok(()) => Ok(true),
-        // A full backlog: alive, and busy.
-        Err(Errno::EAGAIN) => Ok(true),
-        Err(Errno::ECONNREFUSED | Errno::ENOENT) => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -348,6 +385,32 @@ mod tests {
         dead(&dir.path().join("dead"));
         let refused = connect(&dir.path().join("dead")).await.unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn a_prober_asks_one_socket_after_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let (_one, _two) = (listen(&at("one")).unwrap(), listen(&at("two")).unwrap());
+        dead(&at("dead"));
+        fs::write(at("file"), "").unwrap();
+        let deep = long(dir.path());
+        drop(listen(&deep).unwrap());
+        let mut prober = Prober::default();
+        for (path, expected) in [
+            (at("dead"), Heard::Refusal),
+            (at("dead"), Heard::Refusal),
+            (at("one"), Heard::Listener),
+            (at("missing"), Heard::Nothing),
+            (at("two"), Heard::Listener),
+            (at("one"), Heard::Listener),
+            (deep.clone(), Heard::Refusal),
+            (deep.with_file_name("missing"), Heard::Nothing),
+            (at("file"), Heard::Refusal),
+            (at("two"), Heard::Listener),
+        ] {
+            assert_eq!(prober.ask(&path), expected, "{}", path.display());
+        }
     }
 
     #[tokio::test]

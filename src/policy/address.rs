@@ -49,7 +49,7 @@ const IPV4: [(Ipv4Net, &str); 19] = [
 ];
 
 /// The IANA IPv6 Special-Purpose Address Registry, less the blocks that carry an IPv4 address
-/// (see [`embedded`]), and what stands around it. 2001::/23 holds all the protocol assignments.
+/// (see [`carried`]), and what stands around it. 2001::/23 holds all the protocol assignments.
 const IPV6: [(Ipv6Net, &str); 12] = [
     (net6([0x64, 0xff9b, 1, 0], 48), "a local-use NAT64 address"),
     (net6([0x100, 0, 0, 0], 64), "a discard-only address"),

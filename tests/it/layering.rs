@@ -340,3 +340,15 @@ fn what_is_no_import_is_not_taken_for_one() {
         assert_eq!(offences("proxy", 2, source), [""; 0], "{source}");
     }
 }
+
+#[test]
+fn no_file_of_tests_is_forgotten() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let main = fs::read_to_string(root.join("main.rs")).expect("main.rs");
+    for entry in fs::read_dir(root).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_stem().expect("a name").to_string_lossy();
+        let listed = main.contains(&format!("\nmod {name};\n"));
+        assert!(listed || name == "main", "main.rs has no mod {name}");
+    }
+}

@@ -37,7 +37,7 @@ pub(crate) struct Volume {
 /// Why a volume is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
-    /// Not SRC:DST[:ro].
+    /// Not `SRC:DST[:ro]`.
     #[error("{text:?} is not a volume: {why}; write SRC:DST or SRC:DST:ro, DST an absolute path")]
     Syntax {
         /// As it was written.

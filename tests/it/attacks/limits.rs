@@ -1,13 +1,15 @@
 //! Rows about how much there may be of something, and whose it is.
 
 use std::collections::HashSet;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 use std::{fs, thread};
 
 use hickory_proto::rr::RecordType;
 
 use crate::support::dns::{Tcp, question};
-use crate::support::{Launch, Origin, Proxy, Resolver, Wire};
+use crate::support::{Launch, Origin, Proxy, Resolver, Wire, require};
 
 /// As many entries as the log keeps (`proxy::ledger`).
 const LOG: usize = 10_000;
@@ -106,4 +108,46 @@ pub(super) fn the_audit_file_is_its_owners_alone() {
     let directory = proxy.audit_file().parent().expect("a directory").to_owned();
     let directory = fs::metadata(directory).expect("its directory");
     assert_eq!(directory.permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+pub(super) fn no_session_of_the_control_port_can_be_taken_up_again() {
+    if !require("openssl") {
+        return;
+    }
+    // Without a ticket there is nothing to resume, and so no early data to replay.
+    let proxy = Proxy::start("");
+    let directory = proxy.session_dir();
+    let saved = proxy.home.home().join("session.pem");
+    let mut client = proxy.home.command("openssl");
+    client
+        .args([
+            "s_client",
+            "-quiet",
+            "-no_ign_eof",
+            "-connect",
+            &proxy.tcp().to_string(),
+        ])
+        .arg("-CAfile")
+        .arg(directory.join("ca.pem"))
+        .arg("-cert")
+        .arg(directory.join("client-cert.pem"))
+        .arg("-key")
+        .arg(directory.join("client-key.pem"))
+        .arg("-sess_out")
+        .arg(&saved)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut client = client.spawn().expect("openssl starts");
+    let request = b"GET /healthz HTTP/1.1\r\nHost: vibepit\r\nConnection: close\r\n\r\n";
+    let mut input = client.stdin.take().expect("its input");
+    input.write_all(request).expect("the request is taken");
+    let mut answer = String::new();
+    let mut output = client.stdout.take().expect("its output");
+    output.read_to_string(&mut answer).expect("an answer");
+    drop(input);
+    client.wait().expect("its end");
+    assert!(answer.contains("200 OK"), "{answer}");
+    assert!(!saved.exists(), "a ticket was given");
 }

@@ -7,14 +7,18 @@ mod dns;
 mod framing;
 mod limits;
 mod names;
+mod places;
 mod requests;
 mod rules;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use crate::support::csv;
 
 use self::bench::Expect;
+use self::places::{ELSEWHERE, LATER, OWN_TESTS};
 
 /// A row of the table.
 pub(crate) struct Row {
@@ -63,249 +67,13 @@ impl Row {
     }
 }
 
-/// Rows that need more than their bytes, and the test that runs them. Where a row and the design
-/// disagree, the test says so beside it.
-const OWN_TESTS: &[(&[&str], fn())] = &[
-    (
-        &["CTL-006", "CTL-007"],
-        requests::the_proxy_is_not_reached_through_itself,
-    ),
-    (
-        &["DISP-001", "DISP-009", "DISP-010", "WEB-007"],
-        requests::what_was_sent_is_shown_escaped,
-    ),
-    (
-        &["DISP-003"],
-        requests::the_name_of_a_session_is_shown_escaped,
-    ),
-    (
-        &["IDN-014"],
-        requests::a_name_is_decided_about_and_logged_as_a_lower_case_a_label,
-    ),
-    (
-        &["IP4-030", "IP6-028", "IP6-029"],
-        requests::no_name_rule_covers_an_address,
-    ),
-    (
-        &["LEN-005", "LEN-006"],
-        requests::what_is_too_long_is_refused_before_it_is_whole,
-    ),
-    (
-        &["MIS-001", "MIS-002", "MIS-023"],
-        requests::the_target_decides_and_no_field_does,
-    ),
-    (
-        &["MIS-021", "MIS-025", "PORT-022"],
-        requests::only_http_in_absolute_form_is_a_request,
-    ),
-    (&["MIS-022"], requests::http2_is_never_switched_to),
-    (
-        &["PORT-021"],
-        requests::a_rule_for_443_covers_plain_http_to_that_port,
-    ),
-    (
-        &["SMUG-002"],
-        framing::pipelined_requests_are_judged_one_by_one_and_answered_in_order,
-    ),
-    (
-        &[
-            "SMUG-004", "SMUG-014", "SMUG-020", "SMUG-022", "SMUG-023", "SMUG-026", "SMUG-033",
-        ],
-        framing::what_can_be_read_in_two_ways_is_refused,
-    ),
-    (
-        &[
-            "SMUG-005", "SMUG-006", "SMUG-008", "SMUG-009", "SMUG-010", "SMUG-011",
-        ],
-        framing::only_the_plain_chunked_coding_is_taken,
-    ),
-    (
-        &["SMUG-016"],
-        framing::a_chunk_size_that_overflows_ends_the_connection,
-    ),
-    (&["SMUG-018"], framing::lines_end_with_cr_lf),
-    (&["SMUG-028"], framing::nothing_is_sent_before_the_decision),
-    (
-        &["SMUG-029"],
-        framing::trace_is_answered_here_and_reflects_nothing,
-    ),
-    (
-        &["SMUG-031"],
-        framing::a_switch_of_protocols_that_nobody_asked_for_is_a_502,
-    ),
-    (
-        &["CASE-004"],
-        dns::the_answer_echoes_the_spelling_of_the_question,
-    ),
-    (
-        &["DNS-002", "DNS-029"],
-        dns::a_name_that_no_rule_allows_is_answered_here,
-    ),
-    (
-        &["DNS-003"],
-        dns::a_wildcard_covers_one_label_and_carries_no_more,
-    ),
-    (
-        &["DNS-008", "DNS-013", "DNS-014"],
-        dns::other_types_are_asked_for_allowed_names_alone,
-    ),
-    (
-        &["DNS-015", "DNS-020", "DNS-022", "NUL-009"],
-        dns::what_is_no_plain_question_goes_nowhere,
-    ),
-    (
-        &["DNS-016", "DNS-017", "DNS-019"],
-        dns::a_question_that_goes_upstream_is_made_anew,
-    ),
-    (
-        &["DNS-024"],
-        dns::a_length_that_no_question_has_ends_the_connection,
-    ),
-    (
-        &["DNS-026"],
-        dns::addresses_nobody_asked_for_are_taken_out_of_an_answer,
-    ),
-    (&["DNS-032"], limits::a_flood_of_names_leaves_bounded_books),
-    (
-        &["REB-001"],
-        names::a_name_is_resolved_once_and_what_was_checked_is_dialled,
-    ),
-    (
-        &["REB-005"],
-        names::an_alias_is_judged_by_the_name_that_was_asked_for,
-    ),
-    (
-        &["REB-006"],
-        names::a_resolver_that_fails_lets_nothing_through,
-    ),
-    (&["REB-007"], names::the_hosts_file_has_no_say),
-    (
-        &["REB-009", "REB-010", "REB-014", "REB-015"],
-        names::an_allowed_name_at_a_screened_address_is_refused,
-    ),
-    (
-        &["REB-011"],
-        names::the_addresses_of_this_machine_are_not_dialled,
-    ),
-    (
-        &[
-            "RULE-001", "RULE-002", "RULE-005", "RULE-006", "RULE-008", "RULE-009", "RULE-012",
-            "RULE-014", "RULE-016", "RULE-017",
-        ],
-        rules::an_entry_that_is_none_is_refused_on_every_way_in,
-    ),
-    (
-        &["IDN-015", "RULE-013", "RULE-018", "RULE-019", "RULE-020"],
-        rules::an_entry_is_kept_in_its_canonical_spelling_whatever_way_it_came_in,
-    ),
-    (
-        &["RULE-027", "RULE-030", "RULE-032"],
-        rules::a_file_that_cannot_be_used_is_told_at_the_start,
-    ),
-    (&["RULE-028"], rules::without_rules_everything_is_refused),
-    (
-        &["RULE-029"],
-        rules::a_deny_outranks_an_allow_of_the_same_host,
-    ),
-    (
-        &["NUL-010"],
-        rules::a_control_byte_in_an_entry_stores_nothing,
-    ),
-    (
-        &["NUL-011"],
-        rules::a_file_that_went_bad_leaves_the_former_rules,
-    ),
-    (
-        &["FAIL-010"],
-        limits::a_proxy_without_descriptors_still_answers_its_owner,
-    ),
-    (
-        &["FS-004"],
-        limits::a_session_is_never_a_path_out_of_the_runtime_directory,
-    ),
-    (&["FS-007"], limits::the_audit_file_is_its_owners_alone),
-];
-
-/// Rows whose tests are in other files of this binary.
-const ELSEWHERE: &[(&str, &[&str])] = &[
-    ("live.rs", &["APP-023"]),
-    ("forwarding.rs", &["FAIL-009"]),
-    (
-        "docker*.rs",
-        &[
-            "BOX-001", "BOX-002", "BOX-007", "BOX-011", "BOX-012", "BOX-013", "BOX-019", "BOX-020",
-            "CTL-002", "CTL-003", "CTL-010", "CTL-012", "CTL-013", "DNS-027", "DNS-028", "DNS-030",
-            "IP6-034", "PIV-010", "PIV-011", "PIV-012", "PIV-014", "PIV-015", "TLS-006", "TLS-007",
-            "TLS-009", "UDS-002",
-        ],
-    ),
-    ("mtls.rs", &["TLS-004", "TLS-011", "TLS-013"]),
-    (
-        "sessions.rs",
-        &["FS-001", "FS-002", "TLS-008", "UDS-011", "UDS-016"],
-    ),
-    ("control.rs", &["UDS-018", "UDS-019"]),
-    ("peers.rs", &["UDS-004", "UDS-006", "UDS-007", "UDS-009"]),
-];
-
-/// Rows that wait for what is not built yet, and rows about what the design leaves out.
-const LATER: &[(&str, &[&str])] = &[
-    (
-        "holding and approving",
-        &[
-            "APP-001", "APP-002", "APP-004", "APP-006", "APP-007", "APP-008", "APP-010", "APP-011",
-            "APP-012", "APP-013", "APP-016", "APP-017", "APP-021", "APP-025", "APP-026", "APP-030",
-            "APP-031", "DISP-006", "DISP-007", "REB-013",
-        ],
-    ),
-    (
-        "SOCKS5",
-        &[
-            "DOT-009", "IP4-032", "IP4-033", "IP4-034", "NUL-003", "NUL-004", "SOCK-001",
-            "SOCK-004", "SOCK-006", "SOCK-007", "SOCK-008", "SOCK-009", "SOCK-012", "SOCK-013",
-        ],
-    ),
-    (
-        "a look into tunnels (SNI)",
-        &[
-            "DOT-010", "FAIL-008", "MIS-004", "MIS-006", "MIS-009", "MIS-010", "MIS-011",
-            "MIS-012", "MIS-013",
-        ],
-    ),
-    (
-        "the web page",
-        &[
-            "WEB-001", "WEB-005", "WEB-006", "WEB-008", "WEB-009", "WEB-011", "WEB-014",
-        ],
-    ),
-    ("trust in project files", &["CTL-016", "CTL-017", "CTL-018"]),
-    ("presets", &["PIV-006"]),
-    ("doctor", &["BOX-004", "BOX-005", "FS-005"]),
-    ("the local runtime", &["BOX-021"]),
-    ("remote engines", &["TLS-010", "UDS-017"]),
-    (
-        "outside the design: interception, path rules, secret injection, update signatures",
-        &[
-            "CASE-003", "FAIL-004", "FAIL-005", "FAIL-006", "FAIL-014", "MIS-015", "MIS-016",
-            "MIS-020", "PATH-002", "PATH-003", "PATH-005", "PATH-007", "PATH-008", "PATH-010",
-            "PATH-011", "PIV-003", "PIV-005", "PIV-007",
-        ],
-    ),
-    // A covert channel to the person alone; git's hooks, which are the project's own; a clock
-    // that is wrong, which would have to be the machine's; abstract sockets, of which there are
-    // none to look for.
-    (
-        "nothing to send: documented",
-        &["BOX-017", "FAIL-012", "PIV-017", "UDS-010"],
-    ),
-];
-
 #[test]
 fn every_row_is_run_or_says_where_it_is() {
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     let own = OWN_TESTS.iter().flat_map(|(ids, _)| *ids);
-    let listed = ELSEWHERE.iter().chain(LATER).flat_map(|(_, ids)| *ids);
-    for id in own.chain(listed) {
+    let elsewhere = ELSEWHERE.iter().flat_map(|(_, _, ids)| *ids);
+    let later = LATER.iter().flat_map(|(_, ids)| *ids);
+    for id in own.chain(elsewhere).chain(later) {
         *places.entry(id).or_default() += 1;
     }
     let rows = rows();
@@ -315,4 +83,14 @@ fn every_row_is_run_or_says_where_it_is() {
         assert_eq!(places, 1, "{} has {places} places", row.id);
     }
     assert!(places.is_empty(), "not in the table: {places:?}");
+}
+
+#[test]
+fn a_test_that_is_said_to_run_rows_is_where_it_is_said_to_be() {
+    for (file, test, ids) in ELSEWHERE {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let source = fs::read_to_string(path).unwrap_or_default();
+        let found = source.contains(&format!("fn {test}("));
+        assert!(found, "{file} has no {test}: where are {ids:?} now?");
+    }
 }

@@ -23,7 +23,6 @@ pub(crate) struct Launch {
     home: Home,
     config: String,
     arguments: Vec<OsString>,
-    dns: bool,
     wrapper: Vec<OsString>,
 }
 
@@ -44,7 +43,6 @@ impl Launch {
             home: Home::new(),
             config: config.into(),
             arguments: Vec::new(),
-            dns: true,
             wrapper: Vec::new(),
         }
     }
@@ -58,12 +56,6 @@ impl Launch {
     /// With a further argument.
     pub(crate) fn argument(mut self, argument: impl Into<OsString>) -> Self {
         self.arguments.push(argument.into());
-        self
-    }
-
-    /// Without the DNS door.
-    pub(crate) fn without_dns(mut self) -> Self {
-        self.dns = false;
         self
     }
 
@@ -100,10 +92,7 @@ impl Launch {
                 command
             }
         };
-        command.args(["proxy", "--http", "127.0.0.1:0"]);
-        if self.dns {
-            command.args(["--dns", "127.0.0.1:0"]);
-        }
+        command.args(["proxy", "--http", "127.0.0.1:0", "--dns", "127.0.0.1:0"]);
         let mut child = command
             .arg("--config")
             .arg(&config)
@@ -171,11 +160,6 @@ impl Proxy {
     /// The session's id.
     pub(crate) fn id(&self) -> &str {
         self.record["id"].as_str().expect("an id")
-    }
-
-    /// What session.json says.
-    pub(crate) fn record(&self) -> &Value {
-        &self.record
     }
 
     /// The session's directory. The client's credentials are in it: `ca.pem`, `client-cert.pem`,

@@ -123,11 +123,6 @@ impl Resolver {
         zone.insert(name.to_owned(), says);
     }
 
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// The line of config.toml that makes a proxy ask it.
     pub(crate) fn config(&self) -> String {
         format!("upstream_dns = [\"{}\"]\n", self.address)

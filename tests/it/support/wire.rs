@@ -139,6 +139,7 @@ impl Wire {
 
     /// Reads to the end, in whatever way the connection ends.
     #[track_caller]
+    #[expect(clippy::wrong_self_convention, reason = "as Read::read_to_end")]
     pub(crate) fn to_end(&mut self) -> Vec<u8> {
         loop {
             match self.more() {

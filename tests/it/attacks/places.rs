@@ -1,0 +1,337 @@
+//! Where each row of the table is: data.
+
+use super::{dns, framing, limits, names, requests, rules};
+
+/// Of rows.
+type Ids = &'static [&'static str];
+
+/// Rows that need more than their bytes, and the test that runs them. Where a row and the design
+/// disagree, the test says so beside it.
+pub(super) const OWN_TESTS: &[(Ids, fn())] = &[
+    (
+        &["CTL-006", "CTL-007"],
+        requests::the_proxy_is_not_reached_through_itself,
+    ),
+    (
+        &["DISP-001", "DISP-009", "DISP-010", "WEB-007"],
+        requests::what_was_sent_is_shown_escaped,
+    ),
+    (
+        &["DISP-003"],
+        requests::the_name_of_a_session_is_shown_escaped,
+    ),
+    (
+        &["IDN-014"],
+        requests::a_name_is_decided_about_and_logged_as_a_lower_case_a_label,
+    ),
+    (
+        &["IP4-030", "IP6-028", "IP6-029"],
+        requests::no_name_rule_covers_an_address,
+    ),
+    (
+        &["LEN-005", "LEN-006"],
+        requests::what_is_too_long_is_refused_before_it_is_whole,
+    ),
+    (
+        &["MIS-001", "MIS-002", "MIS-023"],
+        requests::the_target_decides_and_no_field_does,
+    ),
+    (
+        &["MIS-021", "MIS-025", "PORT-022"],
+        requests::only_http_in_absolute_form_is_a_request,
+    ),
+    (&["MIS-022"], requests::http2_is_never_switched_to),
+    (
+        &["PORT-021"],
+        requests::a_rule_for_443_covers_plain_http_to_that_port,
+    ),
+    (
+        &["SMUG-002"],
+        framing::pipelined_requests_are_judged_one_by_one_and_answered_in_order,
+    ),
+    (
+        &[
+            "SMUG-004", "SMUG-014", "SMUG-020", "SMUG-022", "SMUG-023", "SMUG-026", "SMUG-033",
+        ],
+        framing::what_can_be_read_in_two_ways_is_refused,
+    ),
+    (
+        &[
+            "SMUG-005", "SMUG-006", "SMUG-008", "SMUG-009", "SMUG-010", "SMUG-011",
+        ],
+        framing::only_the_plain_chunked_coding_is_taken,
+    ),
+    (
+        &["SMUG-016"],
+        framing::a_chunk_size_that_overflows_ends_the_connection,
+    ),
+    (&["SMUG-018"], framing::lines_end_with_cr_lf),
+    (&["SMUG-028"], framing::nothing_is_sent_before_the_decision),
+    (
+        &["SMUG-029"],
+        framing::trace_is_answered_here_and_reflects_nothing,
+    ),
+    (
+        &["SMUG-031"],
+        framing::a_switch_of_protocols_that_nobody_asked_for_is_a_502,
+    ),
+    (
+        &["CASE-004"],
+        dns::the_answer_echoes_the_spelling_of_the_question,
+    ),
+    (
+        &["DNS-002", "DNS-029"],
+        dns::a_name_that_no_rule_allows_is_answered_here,
+    ),
+    (
+        &["DNS-003"],
+        dns::a_wildcard_covers_one_label_and_carries_no_more,
+    ),
+    (
+        &["DNS-008", "DNS-013", "DNS-014"],
+        dns::other_types_are_asked_for_allowed_names_alone,
+    ),
+    (
+        &["DNS-015", "DNS-020", "DNS-022", "NUL-009"],
+        dns::what_is_no_plain_question_goes_nowhere,
+    ),
+    (
+        &["DNS-016", "DNS-017", "DNS-019"],
+        dns::a_question_that_goes_upstream_is_made_anew,
+    ),
+    (
+        &["DNS-024"],
+        dns::a_length_that_no_question_has_ends_the_connection,
+    ),
+    (
+        &["DNS-026"],
+        dns::addresses_nobody_asked_for_are_taken_out_of_an_answer,
+    ),
+    (&["DNS-032"], limits::a_flood_of_names_leaves_bounded_books),
+    (
+        &["REB-001"],
+        names::a_name_is_resolved_once_and_what_was_checked_is_dialled,
+    ),
+    (
+        &["REB-005"],
+        names::an_alias_is_judged_by_the_name_that_was_asked_for,
+    ),
+    (
+        &["REB-006"],
+        names::a_resolver_that_fails_lets_nothing_through,
+    ),
+    (&["REB-007"], names::the_hosts_file_has_no_say),
+    (
+        &["REB-009", "REB-010", "REB-014", "REB-015"],
+        names::an_allowed_name_at_a_screened_address_is_refused,
+    ),
+    (
+        &["REB-011"],
+        names::the_addresses_of_this_machine_are_not_dialled,
+    ),
+    (
+        &[
+            "RULE-001", "RULE-002", "RULE-005", "RULE-006", "RULE-008", "RULE-009", "RULE-012",
+            "RULE-014", "RULE-016", "RULE-017",
+        ],
+        rules::an_entry_that_is_none_is_refused_on_every_way_in,
+    ),
+    (
+        &["IDN-015", "RULE-013", "RULE-018", "RULE-019", "RULE-020"],
+        rules::an_entry_is_kept_in_its_canonical_spelling_whatever_way_it_came_in,
+    ),
+    (
+        &["RULE-027", "RULE-030", "RULE-032"],
+        rules::a_file_that_cannot_be_used_is_told_at_the_start,
+    ),
+    (&["RULE-028"], rules::without_rules_everything_is_refused),
+    (
+        &["RULE-029"],
+        rules::a_deny_outranks_an_allow_of_the_same_host,
+    ),
+    (
+        &["NUL-010"],
+        rules::a_control_byte_in_an_entry_stores_nothing,
+    ),
+    (
+        &["NUL-011"],
+        rules::a_file_that_went_bad_leaves_the_former_rules,
+    ),
+    (
+        &["FAIL-010"],
+        limits::a_proxy_without_descriptors_still_answers_its_owner,
+    ),
+    (
+        &["FS-004"],
+        limits::a_session_is_never_a_path_out_of_the_runtime_directory,
+    ),
+    (
+        &["TLS-013"],
+        limits::no_session_of_the_control_port_can_be_taken_up_again,
+    ),
+    (&["FS-007"], limits::the_audit_file_is_its_owners_alone),
+];
+
+/// Rows whose tests are in other files: which file, which test.
+pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
+    (
+        "tests/it/live.rs",
+        "a_rule_with_a_time_limit_ends_and_closes_its_tunnel",
+        &["APP-023"],
+    ),
+    (
+        "tests/it/forwarding.rs",
+        "a_client_that_does_not_read_makes_the_origin_wait",
+        &["FAIL-009"],
+    ),
+    (
+        "tests/it/docker.rs",
+        "a_volume_that_holds_an_engines_socket_or_vibepits_own_files_is_refused",
+        &["BOX-001", "BOX-002"],
+    ),
+    (
+        "tests/it/docker_walls.rs",
+        "the_sandbox_reaches_its_proxys_two_doors_and_no_other_address",
+        &[
+            "BOX-007", "CTL-002", "CTL-003", "CTL-010", "CTL-012", "CTL-013", "DNS-030", "IP6-034",
+            "PIV-010", "PIV-011", "PIV-014", "PIV-015", "TLS-009",
+        ],
+    ),
+    (
+        "tests/it/docker_walls.rs",
+        "no_name_that_is_not_allowed_leaves_by_any_name_server",
+        &["DNS-027", "DNS-028"],
+    ),
+    (
+        "tests/it/docker_inside.rs",
+        "the_sandbox_has_no_capability_no_new_privileges_and_no_raw_socket",
+        &["BOX-011", "PIV-012"],
+    ),
+    (
+        "tests/it/docker_inside.rs",
+        "the_sandbox_sees_no_socket_of_the_host_no_key_and_no_variable_that_nobody_named",
+        &["BOX-012", "UDS-002"],
+    ),
+    (
+        "tests/it/docker_inside.rs",
+        "the_proxys_container_shows_no_key_and_has_two_mounts",
+        &["BOX-013", "TLS-006", "TLS-007"],
+    ),
+    (
+        "tests/it/docker_inside.rs",
+        "without_a_proxy_that_admits_no_command_starts",
+        &["BOX-019", "BOX-020"],
+    ),
+    (
+        "tests/it/mtls.rs",
+        "a_servers_certificate_does_not_make_a_client",
+        &["TLS-004"],
+    ),
+    (
+        "tests/it/mtls_control.rs",
+        "the_port_serves_when_there_is_no_socket_to_reach",
+        &["TLS-011"],
+    ),
+    (
+        "tests/it/mtls_control.rs",
+        "a_key_that_others_can_read_is_not_used_and_the_error_says_what_to_do",
+        &["TLS-008"],
+    ),
+    (
+        "tests/it/sessions.rs",
+        "a_runtime_directory_that_others_can_enter_is_an_error",
+        &["FS-001"],
+    ),
+    (
+        "tests/it/sessions.rs",
+        "without_xdg_runtime_dir_there_is_a_place_of_our_own_in_tmpdir",
+        &["FS-002"],
+    ),
+    (
+        "tests/it/sessions.rs",
+        "a_runtime_directory_of_somebody_else_is_an_error",
+        &["UDS-011"],
+    ),
+    (
+        "tests/it/control.rs",
+        "what_comes_from_a_browser_is_refused_whatever_it_asks",
+        &["UDS-018"],
+    ),
+    (
+        "tests/it/control_limits.rs",
+        "the_257th_connection_waits_for_a_place_and_gets_one",
+        &["UDS-019"],
+    ),
+    (
+        "tests/it/peers.rs",
+        "the_overflow_uid_is_refused_even_by_a_proxy_that_has_it",
+        &["UDS-004"],
+    ),
+    // A peer's process is known by its descriptor, never by its number.
+    (
+        "tests/it/peers.rs",
+        "our_own_uid_in_another_user_namespace_is_refused",
+        &["UDS-006", "UDS-007", "UDS-009"],
+    ),
+    (
+        "tests/it/peers.rs",
+        "there_is_no_socket_in_the_abstract_namespace",
+        &["UDS-010"],
+    ),
+    (
+        "src/transport/unix.rs",
+        "a_client_follows_no_symbolic_link_even_to_a_live_socket",
+        &["UDS-016"],
+    ),
+];
+
+/// Rows that wait for what is not built yet, and rows about what the design leaves out.
+pub(super) const LATER: &[(&str, Ids)] = &[
+    (
+        "holding and approving",
+        &[
+            "APP-001", "APP-002", "APP-004", "APP-006", "APP-007", "APP-008", "APP-010", "APP-011",
+            "APP-012", "APP-013", "APP-016", "APP-017", "APP-021", "APP-025", "APP-026", "APP-030",
+            "APP-031", "DISP-006", "DISP-007", "REB-013",
+        ],
+    ),
+    (
+        "SOCKS5",
+        &[
+            "DOT-009", "IP4-032", "IP4-033", "IP4-034", "NUL-003", "NUL-004", "SOCK-001",
+            "SOCK-004", "SOCK-006", "SOCK-007", "SOCK-008", "SOCK-009", "SOCK-012", "SOCK-013",
+        ],
+    ),
+    (
+        "a look into tunnels (SNI)",
+        &[
+            "DOT-010", "FAIL-008", "MIS-004", "MIS-006", "MIS-009", "MIS-010", "MIS-011",
+            "MIS-012", "MIS-013",
+        ],
+    ),
+    (
+        "the web page",
+        &[
+            "WEB-001", "WEB-005", "WEB-006", "WEB-008", "WEB-009", "WEB-011", "WEB-014",
+        ],
+    ),
+    ("trust in project files", &["CTL-016", "CTL-017", "CTL-018"]),
+    ("presets", &["PIV-006"]),
+    ("doctor", &["BOX-004", "BOX-005", "FS-005"]),
+    ("the local runtime", &["BOX-021"]),
+    ("remote engines", &["TLS-010", "UDS-017"]),
+    (
+        "outside the design: interception, path rules, secret injection, update signatures",
+        &[
+            "CASE-003", "FAIL-004", "FAIL-005", "FAIL-006", "FAIL-014", "MIS-015", "MIS-016",
+            "MIS-020", "PATH-002", "PATH-003", "PATH-005", "PATH-007", "PATH-008", "PATH-010",
+            "PATH-011", "PIV-003", "PIV-005", "PIV-007",
+        ],
+    ),
+    // A covert channel to the person alone; git's hooks, which are the project's own; a clock
+    // that is wrong, which would have to be the machine's.
+    (
+        "nothing to send: documented",
+        &["BOX-017", "FAIL-012", "PIV-017"],
+    ),
+];

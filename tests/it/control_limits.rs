@@ -152,14 +152,23 @@ fn the_257th_connection_waits_for_a_place_and_gets_one() {
 #[test]
 fn handshakes_that_do_not_end_keep_nobody_from_the_socket() {
     let proxy = Proxy::start("");
-    let strangers: Vec<_> = (0..512)
+    // More than there are places.
+    let strangers: Vec<_> = (0..300)
         .map(|_| {
             let mut stranger = TcpStream::connect(proxy.tcp()).expect("a connection");
-            stranger.write_all(b"\x16\x03\x01").expect("three bytes");
+            stranger
+                .write_all(b"\x16\x03\x01")
+                .expect("three bytes are taken");
             stranger
         })
         .collect();
     assert_eq!(proxy.get("/healthz").status(), 200);
+    // That was not because one of them had to go.
+    for stranger in &strangers {
+        stranger.set_nonblocking(true).expect("a mode");
+        let still_open = stranger.peek(&mut [0]).expect_err("nothing is said to it");
+        assert_eq!(still_open.kind(), std::io::ErrorKind::WouldBlock);
+    }
     drop(strangers);
     if require("curl") {
         assert_eq!(Way::Port.get(&proxy, "/healthz").status(), 200);

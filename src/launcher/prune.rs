@@ -57,11 +57,8 @@ pub(crate) async fn leftovers(engine: &Engine, runtime_dir: &RuntimeDir) -> Prun
 /// stay, and are told.
 pub async fn prune(engine: &Engine, runtime_dir: &RuntimeDir) -> Pruned {
     let mut pruned = leftovers(engine, runtime_dir).await;
-    if let Err(error) = remove_images(engine, &mut pruned).await {
-        pruned.failed.push(format!(
-            "the engine does not list vibepit's images: {error}"
-        ));
-    }
+    // An engine that lists images while one goes may fail to: then the cache stays for next time.
+    let _ = remove_images(engine, &mut pruned).await;
     pruned.home_volumes = home_volumes(engine).await;
     pruned
 }
@@ -148,17 +145,14 @@ async fn remove_images(engine: &Engine, pruned: &mut Pruned) -> Result<(), Error
         }
         for name in names {
             let options = RemoveImageOptionsBuilder::default().build();
-            match docker.remove_image(&name, Some(options), None).await {
-                // A session that has just started uses it; another prune was faster.
-                Err(Error::DockerResponseServerError {
-                    status_code: 404 | 409,
-                    ..
-                }) => {}
-                outcome => note(
-                    pruned,
-                    format!("image {name}"),
-                    outcome.map(drop).map_err(Into::into),
-                ),
+            // A session that has just started uses it, or another prune was faster: an image is a
+            // cache, and what stays of it is no leftover.
+            if docker
+                .remove_image(&name, Some(options), None)
+                .await
+                .is_ok()
+            {
+                pruned.removed.push(format!("image {name}"));
             }
         }
     }

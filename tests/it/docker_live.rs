@@ -1,6 +1,7 @@
 //! A running session: what is allowed while it runs, what shows it, which of the host's services
 //! it reaches.
 
+use std::io::Read;
 use std::net::TcpListener;
 use std::process::Command;
 
@@ -101,7 +102,9 @@ fn a_running_session_is_shown_by_every_command() {
     shell.ask(&format!(
         "curl -sS -m 60 http://{target}/ >/dev/null 2>&1 & echo begun"
     ));
-    let (held, _) = silent.accept().expect("the connection of the proxy");
+    let (mut held, _) = silent.accept().expect("the connection of the proxy");
+    // The request comes once the connection is in the books.
+    held.read_exact(&mut [0]).expect("the request");
     let open = read(&["connections", "--json"]);
     assert_eq!(open["connections"][0]["target"], target.as_str(), "{open}");
     drop(held);

@@ -704,7 +704,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__proxy)
-            opts="-v -q -h --http --dns --control --tcp --config --allow --name --stdin --json --color --verbose --quiet --help"
+            opts="-v -q -h --http --dns --control --tcp --config --allow --name --stdin --hand-over --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -735,6 +735,10 @@ _vibepit() {
                     return 0
                     ;;
                 --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hand-over)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -51,7 +51,7 @@ complete -c vibepit -n "__fish_vibepit_needs_command" -a "explain" -d 'Say what 
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "logs" -d 'Show what the sandbox asked for, and what came of it'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "connections" -d 'List the connections that are open'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "config" -d 'Look at the configuration'
-complete -c vibepit -n "__fish_vibepit_needs_command" -a "prune" -d 'Remove what a crash left behind: containers, networks, directories'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "prune" -d 'Remove what a crash left behind: containers and directories'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "completions" -d 'Print a completion script for a shell'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "man" -d 'Print the manual page, or write every page to a directory'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
@@ -210,6 +210,7 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l tcp -d 'Where 
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l config -d 'The configuration, in the place of the person\'s own' -r -F
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l allow -d 'Allow this entry for as long as the proxy runs' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l name -d 'The session\'s name; without one, `proxy`' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l hand-over -d 'Only open the doors, and hand them to the proxy that connects to this socket: how a launcher puts them where the sandbox is' -r -F
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -229,7 +230,7 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_see
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "logs" -d 'Show what the sandbox asked for, and what came of it'
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "connections" -d 'List the connections that are open'
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "config" -d 'Look at the configuration'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "prune" -d 'Remove what a crash left behind: containers, networks, directories'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "prune" -d 'Remove what a crash left behind: containers and directories'
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "man" -d 'Print the manual page, or write every page to a directory'
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'

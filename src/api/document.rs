@@ -30,6 +30,9 @@ pub struct Document {
     pub audit: Option<PathBuf>,
     /// How `host.vibepit` reaches the services of the host's loopback.
     pub host: HostAccess,
+    /// A Unix socket at which the launcher holds every connection for as long as it lives: a
+    /// second lifeline, for what keeps the input open when the engine between the two is killed.
+    pub lifeline: Option<PathBuf>,
 }
 
 /// Who a session is, as its control plane tells it.
@@ -74,10 +77,21 @@ pub struct RuleGroup {
     pub entries: Vec<Entry>,
 }
 
+/// Where the doors' sockets come from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doors {
+    /// The proxy opens them itself.
+    At(DoorAddresses),
+    /// A holder has opened them, in a network namespace that the proxy is not in, and hands them
+    /// over to the first that connects to this Unix socket.
+    Held(PathBuf),
+}
+
 /// The addresses the doors listen on. Port 0 lets the kernel choose.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Doors {
+pub struct DoorAddresses {
     /// The HTTP proxy.
     pub http: Option<SocketAddr>,
     /// The name server, over UDP and TCP.

@@ -15,8 +15,8 @@ pub use answers::{
     IdentityView, LogEntry, Logs, Reloaded, Revoked, RuleView, Rules, Session, Shadowed, Stats,
 };
 pub use document::{
-    ControlPoints, Document, Doors, FromProxy, HostAccess, Identity, Listening, PolicyDocument,
-    RuleGroup, TlsMaterial, ToProxy,
+    ControlPoints, Document, DoorAddresses, Doors, FromProxy, HostAccess, Identity, Listening,
+    PolicyDocument, RuleGroup, TlsMaterial, ToProxy,
 };
 pub use events::{Event, RuleChange};
 pub use faults::Fault;

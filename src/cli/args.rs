@@ -155,7 +155,7 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Remove what a crash left behind: containers, networks, directories.
+    /// Remove what a crash left behind: containers and directories.
     ///
     /// Sessions that run are not touched. Homes of projects are kept, and named.
     #[command(after_long_help = examples::PRUNE)]
@@ -325,4 +325,13 @@ pub(super) struct ProxyArgs {
     /// Read the document that starts the proxy from standard input: how a launcher starts it.
     #[arg(long)]
     pub(super) stdin: bool,
+
+    /// Only open the doors, and hand them to the proxy that connects to this socket: how a
+    /// launcher puts them where the sandbox is.
+    #[arg(
+        long,
+        value_name = "PATH",
+        conflicts_with_all = ["stdin", "control", "config", "allow", "name"]
+    )]
+    pub(super) hand_over: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! What both containers of a session have in common: how they are made, closed in, and removed.
+//! What the containers of a session have in common: how they are made, closed in, and removed.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use bollard::query_parameters::{
 };
 
 use super::engine::{Engine, Facts};
-use super::image::is_missing;
+use super::image::{Executable, is_missing};
 
 pub(crate) const MIB: i64 = 1024 * 1024;
 
@@ -28,6 +28,37 @@ pub(crate) fn hardened(facts: &Facts) -> HostConfig {
         }),
         auto_remove: Some(false),
         ..HostConfig::default()
+    }
+}
+
+/// This very executable in a container, with its arguments.
+pub(crate) fn vibepit(
+    facts: &Facts,
+    executable: &Executable,
+    arguments: &[&str],
+) -> ContainerCreateBody {
+    let library_path = &executable.library_path;
+    let env = (!library_path.is_empty()).then(|| vec![format!("LD_LIBRARY_PATH={library_path}")]);
+    ContainerCreateBody {
+        image: Some(executable.image.0.clone()),
+        user: Some(user(facts)),
+        entrypoint: Some(vec![executable.program.clone()]),
+        cmd: Some(
+            arguments
+                .iter()
+                .map(|&argument| argument.to_owned())
+                .collect(),
+        ),
+        env,
+        working_dir: Some("/".to_owned()),
+        open_stdin: Some(true),
+        // The engine closes the input when its one client is gone, however it went: this is what
+        // ends what a launcher that was killed had started (measured).
+        stdin_once: Some(true),
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        ..ContainerCreateBody::default()
     }
 }
 

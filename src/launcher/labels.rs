@@ -8,7 +8,7 @@ use crate::session::SessionId;
 
 /// On everything vibepit makes, with the value `true`.
 pub(crate) const OURS: &str = "x-vibepit";
-/// What it is: `network`, `proxy`, `sandbox`, `image`, `home`.
+/// What it is: `holder`, `proxy`, `sandbox`, `image`, `home`.
 pub(crate) const ROLE: &str = "x-vibepit.role";
 /// The session it belongs to.
 pub(crate) const SESSION: &str = "x-vibepit.session-id";
@@ -44,8 +44,8 @@ impl Names {
         self.id
     }
 
-    pub(crate) fn network(&self) -> String {
-        format!("vibepit-{}", self.id)
+    pub(crate) fn holder(&self) -> String {
+        format!("vibepit-{}-holder", self.id)
     }
 
     pub(crate) fn proxy(&self) -> String {

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use bollard::errors::Error;
 use bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder,
-    ListVolumesOptionsBuilder, RemoveImageOptionsBuilder,
+    ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListVolumesOptionsBuilder,
+    RemoveImageOptionsBuilder,
 };
 
+use super::container;
 use super::engine::Engine;
 use super::labels::{OURS, OWNER, RUNTIME_DIR, SESSION};
-use super::{container, proxy};
 use crate::session::{self, RuntimeDir, SessionId};
 
 /// What a pruning did.
@@ -41,10 +41,10 @@ pub async fn prune_directories(runtime_dir: &RuntimeDir) -> Pruned {
     pruned
 }
 
-/// Removes what dead sessions left: directories, containers, networks.
+/// Removes what dead sessions left: directories, containers.
 pub(crate) async fn leftovers(engine: &Engine, runtime_dir: &RuntimeDir) -> Pruned {
     let mut pruned = prune_directories(runtime_dir).await;
-    let outcome = remove_things(engine, runtime_dir, &mut pruned).await;
+    let outcome = remove_containers(engine, runtime_dir, &mut pruned).await;
     if let Err(error) = outcome {
         pruned.failed.push(format!(
             "the engine does not list what is left of old sessions: {error}"
@@ -63,7 +63,7 @@ pub async fn prune(engine: &Engine, runtime_dir: &RuntimeDir) -> Pruned {
     pruned
 }
 
-async fn remove_things(
+async fn remove_containers(
     engine: &Engine,
     runtime_dir: &RuntimeDir,
     pruned: &mut Pruned,
@@ -83,17 +83,6 @@ async fn remove_things(
         if is_left_over(&found.labels.unwrap_or_default(), runtime_dir) {
             let outcome = container::remove(engine, &name).await;
             note(pruned, format!("container {name}"), outcome);
-        }
-    }
-    // Networks after the containers that stand in them.
-    let options = ListNetworksOptionsBuilder::default()
-        .filters(&ours())
-        .build();
-    for found in engine.docker.list_networks(Some(options)).await? {
-        let name = found.name.or(found.id).unwrap_or_default();
-        if is_left_over(&found.labels.unwrap_or_default(), runtime_dir) {
-            let outcome = proxy::remove_network(engine, &name).await;
-            note(pruned, format!("network {name}"), outcome);
         }
     }
     Ok(())

@@ -17,7 +17,9 @@ mod ledger;
 mod relay;
 mod resolve;
 mod serve;
+mod sockets;
 
 #[doc(hidden)]
 pub use doors::dns::read_and_answer as read_dns;
 pub use serve::{Proxy, Reload, StartError};
+pub use sockets::Sockets;

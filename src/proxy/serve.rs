@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::net::{TcpListener, TcpSocket, UdpSocket, UnixListener};
+use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
@@ -27,9 +27,8 @@ use super::doors::{Road, serve_http};
 use super::gate::Gate;
 use super::ledger::Ledger;
 use super::resolve::Resolver;
+use super::sockets::{Sockets, listen_tcp, local};
 
-/// Connections that may wait to be accepted; a short queue shows as stalls of a second.
-const BACKLOG: u32 = 4096;
 /// How long connections, and then answers under way, get to end when the session does.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -47,6 +46,14 @@ pub enum StartError {
     Listen {
         /// Address or path.
         at: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The sandbox's doors cannot be taken from whoever holds them.
+    #[error("cannot take the doors that are held at {path}: {error}")]
+    Holder {
+        /// The holder's socket.
+        path: PathBuf,
         /// What the system says.
         error: io::Error,
     },
@@ -98,14 +105,7 @@ impl Proxy {
             })
             .transpose()?;
         let resolver = resolver(&document.policy)?;
-        let http = match document.doors.http {
-            Some(address) => Some(listen_tcp(address)?),
-            None => None,
-        };
-        let dns = match document.doors.dns {
-            Some(address) => Some(listen_dns(address).await?),
-            None => None,
-        };
+        let doors = Sockets::of(&document.doors).await?;
         let tcp = match (document.control.tcp, &document.tls) {
             (Some(address), Some(material)) => {
                 let config = tls::server_config(&material.ca, &material.cert, &material.key)
@@ -126,12 +126,11 @@ impl Proxy {
             .map(|path| listen_unix(path))
             .collect::<Result<_, _>>()?;
         let listening = Listening {
-            http: http.as_ref().map(local).transpose()?,
-            dns: dns.as_ref().map(|(_, tcp)| local(tcp)).transpose()?,
             tcp: tcp
                 .as_ref()
                 .map(|(listener, _)| local(listener))
                 .transpose()?,
+            ..doors.listening()?
         };
 
         let (ledger, bookkeeper) = Ledger::open(audit);
@@ -169,13 +168,13 @@ impl Proxy {
 
         let mut tasks = JoinSet::new();
         tasks.spawn(expire(Arc::clone(&gate), ledger));
-        if let Some((udp, tcp)) = dns {
+        if let Some((udp, tcp)) = doors.dns {
             let own = sandbox_side.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
             let server = Arc::new(NameServer::new(Arc::clone(&road), own));
             tasks.spawn(Arc::clone(&server).serve_udp(udp));
             tasks.spawn(server.serve_tcp(tcp));
         }
-        if let Some(http) = http {
+        if let Some(http) = doors.http {
             tasks.spawn(serve_http(http, road, descriptors));
         }
         if let Some((listener, config)) = tcp {
@@ -302,46 +301,9 @@ fn resolver(policy: &PolicyDocument) -> Result<Resolver, StartError> {
     Resolver::new(&policy.upstream_dns).map_err(|error| StartError::Resolver(error.to_string()))
 }
 
-fn listen_tcp(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let listen = || {
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    listen().map_err(|error| StartError::Listen {
-        at: address.to_string(),
-        error,
-    })
-}
-
-/// Both transports on one port, also if the kernel chooses it.
-async fn listen_dns(address: SocketAddr) -> Result<(UdpSocket, TcpListener), StartError> {
-    let tcp = listen_tcp(address)?;
-    let bound = local(&tcp)?;
-    let udp = UdpSocket::bind(bound)
-        .await
-        .map_err(|error| StartError::Listen {
-            at: format!("{bound} (UDP)"),
-            error,
-        })?;
-    Ok((udp, tcp))
-}
-
 fn listen_unix(path: &Path) -> Result<UnixListener, StartError> {
     unix::listen(path).map_err(|error| StartError::Listen {
         at: path.display().to_string(),
-        error,
-    })
-}
-
-fn local(listener: &TcpListener) -> Result<SocketAddr, StartError> {
-    listener.local_addr().map_err(|error| StartError::Listen {
-        at: "the address just bound".to_owned(),
         error,
     })
 }

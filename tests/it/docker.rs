@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use sha2::{Digest, Sha256};
 
-use crate::support::{Bench, Ran, Resolver, Says, Shell, engine, require};
+use crate::support::{Bench, Ran, Resolver, START, Says, Shell, engine, require};
 
 /// The address of the engine's bridge: the proxy reaches this machine there.
 pub(crate) fn bridge() -> IpAddr {
@@ -371,11 +371,7 @@ fn a_start_that_is_called_off_leaves_nothing() {
         return;
     }
     let bench = Bench::new(NO_NAMES);
-    for (what, role) in [
-        ("create", "proxy"),
-        ("start", "proxy"),
-        ("create", "sandbox"),
-    ] {
+    for (what, role) in START {
         let mut happenings = engine::Happenings::of(&bench.label());
         let mut session = bench.start(&[], &["sh", "-c", "exec sleep 1000"]);
         happenings.until(what, role);

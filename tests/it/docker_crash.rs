@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::docker::{NO_NAMES, bridge, reachable};
 use crate::support::engine::{self, Happenings};
-use crate::support::{Bench, Message, Origin, Shell, ok, require};
+use crate::support::{Bench, Message, Origin, START, Shell, ok, require};
 
 /// `vibepit prune`, and nothing is left; it says what it removed.
 #[track_caller]
@@ -45,12 +45,7 @@ fn a_launcher_that_is_killed_while_it_starts_leaves_what_prune_finds() {
         return;
     }
     let bench = Bench::new(NO_NAMES);
-    // Before the proxy runs; before it admits; when it admits and the sandbox does not run.
-    for (what, role) in [
-        ("create", "proxy"),
-        ("start", "proxy"),
-        ("create", "sandbox"),
-    ] {
+    for (what, role) in START {
         let mut happenings = Happenings::of(&bench.label());
         let mut session = bench.start(&[], &["sh", "-c", "read forever"]);
         happenings.until(what, role);
@@ -58,7 +53,7 @@ fn a_launcher_that_is_killed_while_it_starts_leaves_what_prune_finds() {
         session.wait();
         assert!(!bench.left().is_empty(), "{what} {role}");
         let said = prune(&bench);
-        for thing in ["container vibepit-", "network vibepit-", "session "] {
+        for thing in ["container vibepit-", "session "] {
             assert!(said.contains(thing), "{what} {role}: {said}");
         }
     }

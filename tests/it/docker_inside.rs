@@ -2,7 +2,6 @@
 //! variables, keys.
 
 use std::fs;
-use std::process::Command;
 
 use serde_json::json;
 
@@ -115,7 +114,8 @@ fn the_sandbox_sees_no_socket_of_the_host_no_key_and_no_variable_that_nobody_nam
     assert_eq!(sockets, "", "UDS-002: no socket at all");
     let by_name = shell.ask("find / \\( -path /proc -o -path /sys \\) -prune -o \\( -name control.sock -o -name 'docker.sock' -o -name 'client-key.pem' -o -name session.json \\) -print 2>/dev/null; true");
     assert_eq!(by_name, "");
-    let abstract_ones = shell.ask("tail -n +2 /proc/net/unix; true");
+    // Those of the holder's own signal handling have no name, so that nobody can connect to them.
+    let abstract_ones = shell.ask("awk 'NR > 1 && NF > 7' /proc/net/unix");
     assert_eq!(abstract_ones, "", "not even an abstract one");
     let mounts = shell.ask("cat /proc/self/mountinfo");
     for hidden in [bench.runtime_dir(), bench.home.state(), bench.home.config()] {
@@ -214,23 +214,4 @@ fn without_a_proxy_that_admits_no_command_starts() {
         assert!(said.contains("the proxy ended"), "{status}: {said}");
     }
     bench.is_clean();
-}
-
-/// IPv6 forwarding and the like would be the host's to set; what the proxy's container is told is
-/// looked at where it matters: it does not forward.
-#[test]
-fn the_proxys_container_does_not_route() {
-    if !require("docker") || !require("root") || !require("nsenter") {
-        return;
-    }
-    let bench = Bench::new(NO_NAMES);
-    let shell = bench.shell(&[]);
-    let proxy = engine::inspect(&format!("vibepit-{}-proxy", bench.session()));
-    let pid = proxy["State"]["Pid"].as_i64().expect("a pid").to_string();
-    let read = Command::new("nsenter")
-        .args(["-t", &pid, "-n", "cat", "/proc/sys/net/ipv4/ip_forward"])
-        .output()
-        .expect("nsenter runs");
-    assert_eq!(String::from_utf8_lossy(&read.stdout), "0\n");
-    assert_eq!(shell.end().0, Some(0));
 }

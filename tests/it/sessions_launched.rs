@@ -1,13 +1,16 @@
 //! A session as a launcher makes one, with a project and a name of its own: the directory and its
 //! lock are this process's, the proxy is the real one, started over its standard input.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
 use time::OffsetDateTime;
 use vibepit::api::{
-    ControlPoints, Document, Doors, FromProxy, HostAccess, Identity, PolicyDocument, ToProxy,
+    ControlPoints, Document, DoorAddresses, Doors, FromProxy, HostAccess, Identity, Listening,
+    PolicyDocument, ToProxy,
 };
 use vibepit::launcher::pki::{Minted, mint};
 use vibepit::session::{Control, Record, RuntimeDir, SessionDir, SessionId};
@@ -22,6 +25,7 @@ pub(crate) struct Launched {
     /// What session.json says.
     pub(crate) record: Record,
     proxy: Child,
+    lifeline: UnixListener,
 }
 
 /// The runtime directory of an environment.
@@ -49,11 +53,21 @@ pub(crate) fn record(dir: &SessionDir, name: &str, project: Option<&Path>) -> Re
 }
 
 impl Launched {
-    /// Starts one in an environment.
+    /// Starts one in an environment, with an HTTP door of its own.
     pub(crate) fn start(home: &Home, name: &str, project: Option<&Path>) -> Self {
+        let doors = Doors::At(DoorAddresses {
+            http: Some(([127, 0, 0, 1], 0).into()),
+            dns: None,
+        });
+        Self::with_doors(home, name, project, doors)
+    }
+
+    fn with_doors(home: &Home, name: &str, project: Option<&Path>, doors: Doors) -> Self {
         let id = SessionId::random().expect("an id");
         let dir = SessionDir::create(&runtime(home), &id).expect("a session's directory");
         let keys = mint(OffsetDateTime::now_utc()).expect("keys");
+        let lifeline_socket = dir.socket_dir().join("launcher.sock");
+        let lifeline = UnixListener::bind(&lifeline_socket).expect("a lifeline");
         let document = Document {
             session: Identity {
                 id: id.to_string(),
@@ -62,10 +76,7 @@ impl Launched {
                 runtime: "docker".to_owned(),
             },
             policy: PolicyDocument::default(),
-            doors: Doors {
-                http: Some(([127, 0, 0, 1], 0).into()),
-                dns: None,
-            },
+            doors,
             control: ControlPoints {
                 sockets: vec![dir.control_socket()],
                 tcp: Some(([127, 0, 0, 1], 0).into()),
@@ -73,6 +84,7 @@ impl Launched {
             tls: Some(keys.server.clone()),
             audit: None,
             host: HostAccess::Loopback,
+            lifeline: Some(lifeline_socket),
         };
         let mut command = home.vibepit();
         command
@@ -84,13 +96,7 @@ impl Launched {
         line.push(b'\n');
         let mut input = proxy.stdin.as_ref().expect("its input");
         input.write_all(&line).expect("it reads its document");
-        let mut answer = String::new();
-        let mut output = BufReader::new(proxy.stdout.as_mut().expect("its output"));
-        output.read_line(&mut answer).expect("its answer");
-        let listening = match serde_json::from_str(&answer) {
-            Ok(FromProxy::Ready(listening)) => listening,
-            other => panic!("{other:?}: {answer}"),
-        };
+        let listening = ready(&mut proxy);
         dir.write_credentials(&keys.client).expect("credentials");
         let mut record = record(&dir, name, project);
         record.control.tcp = listening.tcp;
@@ -101,6 +107,7 @@ impl Launched {
             keys,
             record,
             proxy,
+            lifeline,
         }
     }
 
@@ -114,4 +121,62 @@ impl Drop for Launched {
         let _ = self.proxy.kill();
         let _ = self.proxy.wait();
     }
+}
+
+/// What a child says of its doors, in its first line.
+fn ready(child: &mut Child) -> Listening {
+    let mut answer = String::new();
+    let mut output = BufReader::new(child.stdout.as_mut().expect("its output"));
+    output.read_line(&mut answer).expect("its answer");
+    match serde_json::from_str(&answer) {
+        Ok(FromProxy::Ready(listening)) => listening,
+        other => panic!("{other:?}: {answer}"),
+    }
+}
+
+#[test]
+fn a_proxy_ends_when_its_launcher_does_even_if_its_input_stays_open() {
+    let home = Home::new();
+    let mut session = Launched::start(&home, "demo", None);
+    let (line, _) = session.lifeline.accept().expect("the proxy's connection");
+    drop(line);
+    assert_eq!(session.proxy.wait().expect("its end").code(), Some(0));
+    assert!(!session.dir.control_socket().exists());
+}
+
+#[test]
+fn doors_that_a_holder_opened_are_the_proxys_and_refuse_when_it_is_gone() {
+    let home = Home::new();
+    let socket = home.home().join("doors.sock");
+    let mut holder = home
+        .vibepit()
+        .args(["proxy", "--http", "127.0.0.1:0", "--dns", "127.0.0.1:0"])
+        .arg("--hand-over")
+        .arg(&socket)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let opened = ready(&mut holder);
+    let session = Launched::with_doors(&home, "demo", None, Doors::Held(socket.clone()));
+    assert_eq!(session.record.proxy.http, opened.http);
+    assert!(!socket.exists(), "nobody else gets the doors");
+
+    let door = opened.http.expect("the HTTP door");
+    let mut client = TcpStream::connect(door).expect("a connection");
+    client
+        .write_all(b"GET http://x.test/ HTTP/1.1\r\nHost: x.test\r\nConnection: close\r\n\r\n")
+        .expect("a request");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    assert!(
+        answer.starts_with("HTTP/1.1 403 vibepit: x.test:80"),
+        "{answer}"
+    );
+
+    drop(session);
+    let refused = TcpStream::connect(door).expect_err("a refusal");
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    drop(holder.stdin.take());
+    assert_eq!(holder.wait().expect("its end").code(), Some(0));
 }

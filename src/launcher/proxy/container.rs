@@ -1,8 +1,8 @@
-//! The proxy's container: as little as a program needs, between the session's network and the
-//! world. What runs in it is this very executable; what it does there is not known here.
+//! The proxy's container: as little as a program needs, and the way out. What runs in it is this
+//! very executable; what it does there is not known here.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -16,13 +16,10 @@ use super::super::engine::{Engine, Facts};
 use super::super::image::Executable;
 use super::super::labels::{CONTROL_PORT, Names};
 use super::super::mounts::{Bind, MountTable};
-use super::network::Addresses;
-use crate::api::{ControlPoints, Doors};
+use crate::api::ControlPoints;
 
-/// The HTTP door.
-const HTTP_PORT: u16 = 3128;
-/// The name server.
-const DNS_PORT: u16 = 53;
+/// The network every engine starts with, through which the proxy reaches the world.
+const OUTSIDE: &str = "bridge";
 /// The mTLS control port.
 const CONTROL: &str = "3129/tcp";
 const CONTROL_PORT_NUMBER: u16 = 3129;
@@ -45,54 +42,35 @@ pub(super) struct Plan {
     pub(super) audit: PathBuf,
 }
 
-/// Makes the container, on the session's network. It does not run yet.
+/// Makes the container. It does not run yet.
 pub(super) async fn create(
     engine: &Engine,
     names: &Names,
     plan: &Plan,
-    executable: Executable,
+    executable: &Executable,
 ) -> Result<()> {
-    container::create(
-        engine,
-        &names.proxy(),
-        body(engine.facts(), names, plan, &executable),
-    )
-    .await
+    let body = body(engine.facts(), names, plan, executable);
+    container::create(engine, &names.proxy(), body).await
 }
 
 fn body(facts: &Facts, names: &Names, plan: &Plan, executable: &Executable) -> ContainerCreateBody {
     let mut labels = names.labels("proxy");
     labels.insert(CONTROL_PORT.to_owned(), CONTROL_PORT_NUMBER.to_string());
-    let library_path = &executable.library_path;
-    let env = (!library_path.is_empty()).then(|| vec![format!("LD_LIBRARY_PATH={library_path}")]);
     ContainerCreateBody {
-        image: Some(executable.image.0.clone()),
-        user: Some(container::user(facts)),
-        entrypoint: Some(vec![executable.program.clone()]),
-        cmd: Some(vec!["proxy".to_owned(), "--stdin".to_owned()]),
-        env,
         labels: Some(labels),
-        working_dir: Some("/".to_owned()),
         exposed_ports: Some(vec![CONTROL.to_owned()]),
-        open_stdin: Some(true),
-        // The engine closes the input when its one client is gone, however it went: this is what
-        // ends the proxy of a launcher that was killed (measured).
-        stdin_once: Some(true),
-        attach_stdin: Some(true),
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        host_config: Some(host_config(facts, names, plan)),
-        ..ContainerCreateBody::default()
+        host_config: Some(host_config(facts, plan)),
+        ..container::vibepit(facts, executable, &["proxy", "--stdin"])
     }
 }
 
-fn host_config(facts: &Facts, names: &Names, plan: &Plan) -> HostConfig {
+fn host_config(facts: &Facts, plan: &Plan) -> HostConfig {
     let binds = [
         Bind::writable(&plan.socket_dir, SOCKET_DIR),
         Bind::writable(&plan.audit, AUDIT_FILE),
     ];
     HostConfig {
-        network_mode: Some(names.network()),
+        network_mode: Some(OUTSIDE.to_owned()),
         port_bindings: Some(HashMap::from([(
             CONTROL.to_owned(),
             Some(vec![PortBinding {
@@ -101,7 +79,6 @@ fn host_config(facts: &Facts, names: &Names, plan: &Plan) -> HostConfig {
             }]),
         )])),
         mounts: Some(MountTable::read().mounts(&binds)),
-        sysctls: Some(sysctls()),
         memory: container::limit(facts, MEMORY),
         pids_limit: container::limit(facts, PIDS),
         restart_policy: Some(RestartPolicy {
@@ -112,38 +89,27 @@ fn host_config(facts: &Facts, names: &Names, plan: &Plan) -> HostConfig {
     }
 }
 
-/// The proxy stands in two networks and must join them in one way only: by what it relays.
-fn sysctls() -> HashMap<String, String> {
-    [
-        // The name server's port, without a capability.
-        ("net.ipv4.ip_unprivileged_port_start", "0"),
-        // A container inherits forwarding from the host: the kernel would route packets from the
-        // sandbox past the proxy if the sandbox found a way to address them.
-        ("net.ipv4.ip_forward", "0"),
-        ("net.ipv4.conf.all.accept_source_route", "0"),
-        // Nor does the sandbox's side answer for the address on the other side, where the control
-        // port is.
-        ("net.ipv4.conf.all.arp_ignore", "1"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into()
-}
-
-/// Where the doors are.
-pub(super) fn doors(addresses: Addresses) -> Doors {
-    Doors {
-        http: Some(SocketAddr::from((addresses.inside, HTTP_PORT))),
-        dns: Some(SocketAddr::from((addresses.inside, DNS_PORT))),
-    }
-}
-
-/// Where the control plane is, as the proxy sees it: the port is bound to the outer address
-/// alone.
-pub(super) fn control(addresses: Addresses) -> ControlPoints {
-    ControlPoints {
+/// Where the control plane is, as the proxy sees it.
+pub(super) fn control(proxy: &ContainerInspectResponse) -> Result<ControlPoints> {
+    Ok(ControlPoints {
         sockets: vec![Path::new(SOCKET_DIR).join("control.sock")],
-        tcp: Some(SocketAddr::from((addresses.outside, CONTROL_PORT_NUMBER))),
-    }
+        tcp: Some(SocketAddr::from((address(proxy)?, CONTROL_PORT_NUMBER))),
+    })
+}
+
+/// A running proxy's address, where the published control port ends.
+fn address(proxy: &ContainerInspectResponse) -> Result<Ipv4Addr> {
+    let networks = proxy
+        .network_settings
+        .as_ref()
+        .and_then(|settings| settings.networks.as_ref());
+    let text = networks
+        .and_then(|networks| networks.get(OUTSIDE))
+        .and_then(|endpoint| endpoint.ip_address.as_deref())
+        .unwrap_or_default();
+    text.parse().with_context(|| {
+        format!("the engine gave the proxy no IPv4 address on its network {OUTSIDE:?} ({text:?})")
+    })
 }
 
 /// The control port as this machine sees it.
@@ -164,26 +130,32 @@ pub(super) fn published(proxy: &ContainerInspectResponse) -> Result<SocketAddr> 
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::super::super::engine::tests::rootful;
     use super::super::super::image::Image;
     use super::*;
 
-    fn proxy_body() -> ContainerCreateBody {
+    pub(in crate::launcher::proxy) fn names() -> Names {
         let id = "0123456789abcdef".parse().unwrap();
-        let names = Names::new(id, Path::new("/p"), Path::new("/run/user/1/vibepit"));
+        Names::new(id, Path::new("/p"), Path::new("/run/user/1/vibepit"))
+    }
+
+    pub(in crate::launcher::proxy) fn executable() -> Executable {
+        Executable {
+            image: Image("vibepit-proxy:x".to_owned()),
+            program: "/vibepit".to_owned(),
+            library_path: "/usr/lib".to_owned(),
+        }
+    }
+
+    fn proxy_body() -> ContainerCreateBody {
         let plan = Plan {
             socket_dir: PathBuf::from("/run/user/1/vibepit/0123456789abcdef/socket"),
             audit: PathBuf::from("/state/0123456789abcdef.jsonl"),
         };
-        let executable = Executable {
-            image: Image("vibepit-proxy:x".to_owned()),
-            program: "/vibepit".to_owned(),
-            library_path: "/usr/lib".to_owned(),
-        };
-        body(&rootful(), &names, &plan, &executable)
+        body(&rootful(), &names(), &plan, &executable())
     }
 
     #[test]
@@ -214,13 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_ends_with_its_launcher_and_routes_nothing() {
+    fn a_proxy_ends_with_its_launcher_and_is_on_the_engines_own_network_alone() {
         let body = proxy_body();
         assert_eq!((body.open_stdin, body.stdin_once), (Some(true), Some(true)));
         let host = body.host_config.unwrap();
-        let sysctls = host.sysctls.unwrap();
-        assert_eq!(sysctls["net.ipv4.ip_forward"], "0");
-        assert_eq!(sysctls["net.ipv4.conf.all.arp_ignore"], "1");
+        assert_eq!(host.network_mode.as_deref(), Some("bridge"));
         assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
         assert_eq!(host.readonly_rootfs, Some(true));
     }

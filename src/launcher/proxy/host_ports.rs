@@ -67,7 +67,7 @@ fn socket_name(port: u16) -> String {
 
 /// Listens in a directory that only we can enter, so that the moment between bind(2) and chmod(2)
 /// is nobody's. The path goes through a descriptor, because sun_path is short (unix(7)).
-fn listen(directory: &Path, name: &str) -> io::Result<UnixListener> {
+pub(super) fn listen(directory: &Path, name: &str) -> io::Result<UnixListener> {
     let directory = File::open(directory)?;
     let path = PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()));
     match fs::remove_file(&path) {

@@ -1,5 +1,5 @@
-//! The conversation with a session's proxy over its standard input and output. The input is also
-//! the proxy's lifeline: while this value lives, it is open.
+//! The conversation with a session's proxy, or with the holder of its sandbox's network, over
+//! standard input and output. The input is also its lifeline: while this value lives, it is open.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -32,8 +32,10 @@ pub(super) type Reload = Box<
     dyn Fn() -> Pin<Box<dyn Future<Output = Result<PolicyDocument, String>> + Send>> + Send + Sync,
 >;
 
-/// A proxy that is being spoken to.
+/// A proxy or a holder that is being spoken to.
 pub(crate) struct Link {
+    /// What it is called in a message.
+    who: &'static str,
     events: mpsc::Receiver<Event>,
     end: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
@@ -48,13 +50,32 @@ enum Event {
 
 impl Link {
     /// Sends the document and begins to listen.
-    pub(super) fn start<R, W>(output: R, input: W, document: Document, reload: Reload) -> Self
+    pub(super) fn to_proxy<R, W>(output: R, input: W, document: Document, reload: Reload) -> Self
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let document = ToProxy::Start(Box::new(document));
+        Self::start("the proxy", output, input, Some((document, reload)))
+    }
+
+    /// Begins to listen. A holder needs to be told nothing.
+    pub(super) fn to_holder<R, W>(output: R, input: W) -> Self
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        Self::start("the holder of the sandbox's network", output, input, None)
+    }
+
+    fn start<R, W>(who: &'static str, output: R, input: W, told: Option<(ToProxy, Reload)>) -> Self
     where
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
         let (sender, events) = mpsc::channel(4);
         let (end, ending) = oneshot::channel();
+        let (document, reload) = told.unzip();
         let talk = Talk {
             input: Some(input),
             sender,
@@ -64,6 +85,7 @@ impl Link {
         };
         let task = tokio::spawn(talk.run(Demux::new(output), document, ending));
         Self {
+            who,
             events,
             end: Some(end),
             task,
@@ -72,17 +94,15 @@ impl Link {
 
     /// Waits until every door is open.
     pub(super) async fn ready(&mut self) -> Result<Listening> {
+        let who = self.who;
         let event = timeout(START, self.events.recv()).await.with_context(|| {
-            format!(
-                "the proxy did not open its doors within {} s",
-                START.as_secs()
-            )
+            format!("{who} did not open its doors within {} s", START.as_secs())
         })?;
         match event {
             Some(Event::Ready(listening)) => Ok(listening),
-            Some(Event::Failed(why)) => bail!("the proxy does not start: {why}"),
-            Some(Event::Ended(tail)) => bail!("the proxy ended at its start{}", said(&tail)),
-            None => bail!("the proxy ended at its start"),
+            Some(Event::Failed(why)) => bail!("{who} does not start: {why}"),
+            Some(Event::Ended(tail)) => bail!("{who} ended at its start{}", said(&tail)),
+            None => bail!("{who} ended at its start"),
         }
     }
 
@@ -124,7 +144,8 @@ fn said(tail: &str) -> String {
 struct Talk<W> {
     input: Option<W>,
     sender: mpsc::Sender<Event>,
-    reload: Reload,
+    /// A holder asks for nothing.
+    reload: Option<Reload>,
     line: Vec<u8>,
     tail: VecDeque<u8>,
 }
@@ -133,14 +154,16 @@ impl<W: AsyncWrite + Unpin> Talk<W> {
     async fn run<R>(
         mut self,
         mut output: Demux<R>,
-        document: Document,
+        document: Option<ToProxy>,
         ending: oneshot::Receiver<()>,
     ) where
         R: AsyncRead + Unpin,
     {
         let mut ending = std::pin::pin!(ending);
         let mut over = false;
-        self.say(&ToProxy::Start(Box::new(document))).await;
+        if let Some(document) = document {
+            self.say(&document).await;
+        }
         let mut buffer = vec![0; 16 * 1024];
         loop {
             tokio::select! {
@@ -171,7 +194,10 @@ impl<W: AsyncWrite + Unpin> Talk<W> {
                 Ok(FromProxy::Ready(listening)) => self.tell(Event::Ready(listening)).await,
                 Ok(FromProxy::Failed(why)) => self.tell(Event::Failed(why)).await,
                 Ok(FromProxy::Reload) => {
-                    let answer = match (self.reload)().await {
+                    let Some(reload) = &self.reload else {
+                        return false;
+                    };
+                    let answer = match reload().await {
                         Ok(policy) => ToProxy::Policy(policy),
                         Err(why) => ToProxy::ReloadFailed(why),
                     };
@@ -229,11 +255,12 @@ mod tests {
                 runtime: "docker".into(),
             },
             policy: PolicyDocument::default(),
-            doors: Doors::default(),
+            doors: Doors::Held("/socket/doors.sock".into()),
             control: ControlPoints::default(),
             tls: None,
             audit: None,
             host: HostAccess::Loopback,
+            lifeline: None,
         }
     }
 
@@ -248,7 +275,7 @@ mod tests {
             Box::pin(async move { answer })
         });
         (
-            Link::start(output, input, document(), reload),
+            Link::to_proxy(output, input, document(), reload),
             BufReader::new(proxy_input),
             proxy_output,
         )

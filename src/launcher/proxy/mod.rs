@@ -1,40 +1,43 @@
-//! Starting a session's proxy: its network, its container, its document, and the wait until it
-//! admits. What happens in the container is not known here.
+//! Starting a session's proxy: the sandbox's network and the doors in it, the proxy's container,
+//! its document, and the wait until it admits. What happens in the containers is not known here.
 
 mod container;
+mod holder;
 mod host_ports;
+mod lifeline;
 mod link;
-mod network;
 mod policy;
 
 use std::fs::OpenOptions;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use time::OffsetDateTime;
 
 use self::container::{AUDIT_FILE, SOCKET_DIR};
-use self::network::Addresses;
+use self::lifeline::Lifeline;
 use super::docker::Launch;
+use super::engine::Engine;
 use super::image::Executable;
+use super::labels::Names;
 use super::signals::Signals;
 use super::undo::Undo;
 use super::{attach, image, pki};
-use crate::api::{Document, HostAccess, Identity, Listening};
+use crate::api::{Document, Doors, HostAccess, Identity, Listening};
 use crate::client::{Client, Ends};
 use crate::config;
 
 pub(crate) use self::link::Link;
-pub(crate) use self::network::remove as remove_network;
 
 /// A proxy that admits.
 pub(crate) struct Proxy {
     /// Its lifeline, and the way to hear of its end.
     pub(crate) link: Link,
-    /// Its address on the session's network.
-    pub(crate) address: Ipv4Addr,
+    /// The network that the sandbox will join, held.
+    _network: Link,
+    _lifeline: Lifeline,
     /// Its doors.
     pub(crate) listening: Listening,
     /// Its control port as this machine sees it.
@@ -50,25 +53,20 @@ pub(crate) async fn start(
 ) -> Result<Proxy> {
     let (engine, names) = (launch.engine, &launch.names);
     let audit = audit_file(launch, undo)?;
-    {
-        let (engine, network) = (engine.clone(), names.network());
-        undo.push("the session's network", move || async move {
-            network::remove(&engine, &network).await
-        });
-    }
-    network::create(engine, names).await?;
-    signals.check()?;
-
+    let socket_dir = launch.directory.socket_dir();
+    let lifeline = Lifeline::hold(&socket_dir).context("the proxy's lifeline cannot be made")?;
     launch.report.step("starting the proxy");
-    let name = names.proxy();
-    {
-        let (engine, name) = (engine.clone(), name.clone());
-        undo.push("the proxy", move || async move {
+    for (what, name) in [
+        ("the sandbox's network", names.holder()),
+        ("the proxy", names.proxy()),
+    ] {
+        let engine = engine.clone();
+        undo.push(what, move || async move {
             super::container::remove(&engine, &name).await
         });
     }
     let plan = container::Plan {
-        socket_dir: launch.directory.socket_dir(),
+        socket_dir: socket_dir.clone(),
         audit,
     };
     let mut prepared = Some(executable);
@@ -77,24 +75,22 @@ pub(crate) async fn start(
             Some(executable) => Ok(executable),
             None => image::of_this_process(&engine.docker).await,
         },
-        |executable| container::create(engine, names, &plan, executable),
+        async |executable| {
+            // An image that a container holds is not pruned: what is missing is missing here.
+            holder::create(engine, names, &socket_dir, &executable).await?;
+            container::create(engine, names, &plan, &executable).await
+        },
     )
     .await
-    .context("the proxy's container could not be made")?;
-    network::open_to_the_outside(engine, &name).await?;
+    .context("the proxy's containers could not be made")?;
     signals.check()?;
 
-    let (output, input) = attach::attach(engine, &name).await?;
-    engine
-        .docker
-        .start_container(&name, None)
-        .await
-        .context("the proxy's container could not be started")?;
-    let inspected = super::container::inspect(engine, &name).await?;
-    let addresses = Addresses::of(&inspected, names)?;
+    let starting = async { tokio::try_join!(holder::start(engine, names), started(engine, names)) };
+    let (network, (output, input)) = signals.unless_called_off(starting).await??;
+    let inspected = super::container::inspect(engine, &names.proxy()).await?;
     let control_tcp = container::published(&inspected)?;
     let minted = pki::mint(OffsetDateTime::now_utc())?;
-    let source = policy::Source::new(&launch.request.policy, launch.directory.socket_dir());
+    let source = policy::Source::new(&launch.request.policy, socket_dir);
     let document = Document {
         session: Identity {
             id: names.id().to_string(),
@@ -103,13 +99,14 @@ pub(crate) async fn start(
             runtime: "docker".to_owned(),
         },
         policy: source.read().await?,
-        doors: container::doors(addresses),
-        control: container::control(addresses),
+        doors: Doors::Held(PathBuf::from(holder::DOORS)),
+        control: container::control(&inspected)?,
         tls: Some(minted.server),
         audit: Some(PathBuf::from(AUDIT_FILE)),
         host: HostAccess::Sockets(PathBuf::from(SOCKET_DIR)),
+        lifeline: Some(Path::new(SOCKET_DIR).join(lifeline::SOCKET)),
     };
-    let mut link = Link::start(output, input, document, source.into_reload());
+    let mut link = Link::to_proxy(output, input, document, source.into_reload());
     let listening = signals.unless_called_off(link.ready()).await??;
     let client = Client::new(Ends {
         socket: Some(launch.directory.control_socket()),
@@ -122,10 +119,23 @@ pub(crate) async fn start(
     launch.directory.write_credentials(&minted.client)?;
     Ok(Proxy {
         link,
-        address: addresses.inside,
+        _network: network,
+        _lifeline: lifeline,
         listening,
         control_tcp,
     })
+}
+
+/// Attaches to the proxy's container and starts it.
+async fn started(engine: &Engine, names: &Names) -> Result<(attach::Output, attach::Input)> {
+    let name = names.proxy();
+    let streams = attach::attach(engine, &name).await?;
+    engine
+        .docker
+        .start_container(&name, None)
+        .await
+        .context("the proxy's container could not be started")?;
+    Ok(streams)
 }
 
 /// The session's audit file, empty. It alone is mounted: other sessions' files are not the

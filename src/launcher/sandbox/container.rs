@@ -2,7 +2,6 @@
 //! neighbour is.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use bollard::models::{ContainerCreateBody, HostConfig};
@@ -37,7 +36,6 @@ pub(super) struct Plan<'a> {
     pub(super) meta: Option<PathBuf>,
     /// The only name server there is.
     pub(super) resolv_conf: PathBuf,
-    pub(super) proxy: Ipv4Addr,
     pub(super) env: Vec<String>,
     /// Rows and columns of the terminal it gets.
     pub(super) terminal: Option<(u16, u16)>,
@@ -87,7 +85,6 @@ impl Plan<'_> {
         ContainerCreateBody {
             image: Some(image.0),
             user: Some(container::user(facts)),
-            hostname: Some("vibepit".to_owned()),
             cmd: (!command.is_empty()).then(|| command.clone()),
             env: Some(self.env.clone()),
             labels: Some(names.labels("sandbox")),
@@ -108,14 +105,10 @@ impl Plan<'_> {
         mounts.push(volume(&self.inside.home_volume, &self.inside.home));
         let memory = facts.memory / MEMORY_SHARE.1 * MEMORY_SHARE.0;
         HostConfig {
-            network_mode: Some(names.network()),
-            // The engine's own name server forwards to this one at most; see also resolv.conf.
-            dns: Some(vec![self.proxy.to_string()]),
-            // A lone dot is the empty list: none of the host's search domains.
-            dns_search: Some(vec![".".to_owned()]),
+            // With its host name, its /etc/hosts and its sysctls.
+            network_mode: Some(format!("container:{}", names.holder())),
             mounts: Some(mounts),
             tmpfs: Some(tmpfs(self.inside, self.meta.clone())),
-            sysctls: Some(sysctls()),
             init: Some(true),
             memory: (memory > MIB)
                 .then_some(memory)
@@ -127,20 +120,6 @@ impl Plan<'_> {
             ..container::hardened(facts)
         }
     }
-}
-
-/// No IPv6, not even a link-local address. A kernel without IPv6 has no such switch, and an
-/// engine would refuse to set it.
-fn sysctls() -> HashMap<String, String> {
-    if !Path::new("/proc/sys/net/ipv6").exists() {
-        return HashMap::new();
-    }
-    [
-        "net.ipv6.conf.all.disable_ipv6",
-        "net.ipv6.conf.default.disable_ipv6",
-    ]
-    .map(|name| (name.to_owned(), "1".to_owned()))
-    .into()
 }
 
 #[cfg(test)]
@@ -172,7 +151,6 @@ mod tests {
             project: Path::new("/home/u/app"),
             meta: Some(PathBuf::from("/home/u/app/.vibepit")),
             resolv_conf: PathBuf::from("/run/user/1/vibepit/0123456789abcdef/resolv.conf"),
-            proxy: Ipv4Addr::new(172, 18, 0, 2),
             env: vec!["A=b".to_owned()],
             terminal: None,
         };
@@ -180,13 +158,12 @@ mod tests {
     }
 
     #[test]
-    fn a_sandbox_is_on_the_sessions_network_alone_with_the_proxy_as_its_name_server() {
+    fn a_sandbox_is_in_its_holders_network_and_closed_in() {
         let host = sandbox_body(&inside()).host_config.unwrap();
         assert_eq!(
             host.network_mode.as_deref(),
-            Some("vibepit-0123456789abcdef")
+            Some("container:vibepit-0123456789abcdef-holder")
         );
-        assert_eq!(host.dns, Some(vec!["172.18.0.2".to_owned()]));
         assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
         assert_eq!(host.readonly_rootfs, Some(true));
         assert!(host.pids_limit.is_some() && host.memory.unwrap() < 8 << 30);

@@ -130,7 +130,6 @@ pub(crate) async fn start(
         project: launch.request.project.path(),
         meta: launch.request.project.meta(),
         resolv_conf: resolv_conf(launch, proxy)?,
-        proxy: proxy.address,
         env: environment.list(),
         terminal,
     };
@@ -205,17 +204,20 @@ fn shell() -> String {
         .to_owned()
 }
 
-/// The file that makes the proxy the sandbox's only name server. The engine's own one, which
-/// stands in the file that the engine would write, forwards nothing on internal networks from
-/// Docker 25.0.5 on.
+/// The file that makes the proxy the sandbox's name server. An engine would write the host's own
+/// ones into it, which nobody reaches from there.
 fn resolv_conf(launch: &Launch<'_>, proxy: &Proxy) -> Result<PathBuf> {
+    let server = proxy
+        .listening
+        .dns
+        .context("the proxy has no name server")?;
     let path = launch.directory.resolv_conf();
     OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o644)
         .open(&path)
-        .and_then(|mut file| writeln!(file, "nameserver {}", proxy.address))
+        .and_then(|mut file| writeln!(file, "nameserver {}", server.ip()))
         .with_context(|| format!("{} could not be written", path.display()))?;
     Ok(path)
 }

@@ -46,12 +46,6 @@ pub(crate) fn containers(label: &str) -> Vec<String> {
     found.filter_map(name).collect()
 }
 
-/// Names of networks with a label.
-#[track_caller]
-pub(crate) fn networks(label: &str) -> Vec<String> {
-    names(&get(&format!("/networks?filters={}", by_label(label))))
-}
-
 /// Names of volumes with a label.
 #[track_caller]
 pub(crate) fn volumes(label: &str) -> Vec<String> {

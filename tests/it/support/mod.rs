@@ -21,7 +21,7 @@ pub(crate) use origin::{BlackHole, Origin, closed_port, ok, own_loopback};
 pub(crate) use proxy::{Launch, Proxy};
 pub(crate) use require::{ROOTLESS_SCRIPTS, require};
 pub(crate) use resolver::{Resolver, Says};
-pub(crate) use sandbox::{Bench, Shell, with_engine};
+pub(crate) use sandbox::{Bench, START, Shell, with_engine};
 pub(crate) use wire::{Message, Wire, unescaped};
 
 use std::time::Duration;

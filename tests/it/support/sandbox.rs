@@ -15,6 +15,16 @@ use serde_json::Value;
 
 use super::{Home, PATIENCE, Ran, engine};
 
+/// The steps of a start, as the engine tells of them: before the holder of the network runs; before
+/// the proxy does; before it admits; when it admits and the sandbox does not run.
+pub(crate) const START: [(&str, &str); 5] = [
+    ("create", "holder"),
+    ("create", "proxy"),
+    ("start", "holder"),
+    ("start", "proxy"),
+    ("create", "sandbox"),
+];
+
 /// A project and its environment. At its end nothing of its sessions may be left in the engine.
 pub(crate) struct Bench {
     pub(crate) home: Home,
@@ -125,11 +135,10 @@ impl Bench {
         sessions[0]["id"].as_str().expect("an id").to_owned()
     }
 
-    /// Containers, networks and directories of this bench's sessions.
+    /// Containers and directories of this bench's sessions.
     pub(crate) fn left(&self) -> Vec<String> {
         let label = self.label();
         let mut left = engine::containers(&label);
-        left.extend(engine::networks(&label));
         left.extend(self.directories());
         left
     }
@@ -153,9 +162,6 @@ impl Drop for Bench {
         let left = self.left();
         for name in engine::containers(&self.label()) {
             engine::call("DELETE", &format!("/containers/{name}?force=1&v=1"), b"");
-        }
-        for name in engine::networks(&self.label()) {
-            engine::call("DELETE", &format!("/networks/{name}"), b"");
         }
         for project in [self.project.clone(), self.home.home().join("another")] {
             let label = format!("x-vibepit.project-dir={}", project.display());

@@ -1,0 +1,170 @@
+//! `proxy`: a session without a sandbox, in the foreground. What a launcher starts in its
+//! containers is in [`launched`].
+
+mod launched;
+mod signals;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use time::OffsetDateTime;
+
+use crate::api::{
+    ControlPoints, Document, DoorAddresses, Doors, HostAccess, Identity, PolicyDocument,
+};
+use crate::config::{self, Config};
+use crate::launcher::{pki, resolvers};
+use crate::policy::Entry;
+use crate::proxy::{Proxy, Reload};
+use crate::session::{self, Control, Record, RuntimeDir, SessionDir, SessionId};
+
+use self::signals::{Signal, Signals};
+use super::args::ProxyArgs;
+use super::failure::Failure;
+use super::output::{Output, printable};
+use super::policy;
+
+pub(super) async fn run(args: ProxyArgs, out: &Output) -> Result<ExitCode, Failure> {
+    match &args.hand_over {
+        _ if args.stdin => launched::serve().await,
+        Some(socket) => launched::hold(door_addresses(&args), socket).await,
+        None => by_hand(args, out).await,
+    }
+}
+
+fn door_addresses(args: &ProxyArgs) -> DoorAddresses {
+    DoorAddresses {
+        http: Some(args.http),
+        dns: args.dns,
+    }
+}
+
+/// A session like any other, without a sandbox.
+async fn by_hand(args: ProxyArgs, out: &Output) -> Result<ExitCode, Failure> {
+    let source = Source {
+        file: args.config.clone(),
+        flags: policy::entries(&args.allow)?,
+    };
+    // What cannot be used is told before anything is made.
+    let policy = source.read()?;
+    let runtime = RuntimeDir::open_or_create().map_err(Failure::failed)?;
+    session::reap(&runtime).await.map_err(Failure::failed)?;
+    let id = SessionId::random()?;
+    let dir = SessionDir::create(&runtime, &id).map_err(Failure::failed)?;
+    let outcome = serve_by_hand(&args, &dir, policy, source, out).await;
+    dir.remove().map_err(Failure::failed)?;
+    outcome
+}
+
+async fn serve_by_hand(
+    args: &ProxyArgs,
+    dir: &SessionDir,
+    policy: PolicyDocument,
+    source: Source,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    let now = OffsetDateTime::now_utc();
+    let minted = pki::mint(now).map_err(Failure::failed)?;
+    let name = args.name.clone().unwrap_or_else(|| "proxy".to_owned());
+    let own_socket = dir.control_socket();
+    let identity = Identity {
+        id: dir.id().to_string(),
+        name: name.clone(),
+        project_dir: None,
+        runtime: "none".to_owned(),
+    };
+    let document = Document {
+        session: identity,
+        policy,
+        doors: Doors::At(door_addresses(args)),
+        control: ControlPoints {
+            sockets: std::iter::once(own_socket.clone())
+                .chain(args.control.clone())
+                .collect(),
+            tcp: Some(args.tcp),
+        },
+        tls: Some(minted.server),
+        audit: Some(config::audit_file(dir.id().as_str()).map_err(Failure::failed)?),
+        host: HostAccess::Loopback,
+        lifeline: None,
+    };
+    // Before a door opens, so that no signal finds the session half made and unguarded.
+    let mut signals = Signals::new()?;
+    let reload: Reload = Box::new(move || {
+        let policy = source.read().map_err(|failure| failure.message);
+        Box::pin(std::future::ready(policy))
+    });
+    let proxy = Proxy::start(document, reload)
+        .await
+        .map_err(Failure::failed)?;
+    let listening = proxy.listening().clone();
+    dir.write_credentials(&minted.client)
+        .map_err(Failure::failed)?;
+    let record = Record {
+        version: Record::VERSION,
+        id: dir.id(),
+        name: name.clone(),
+        project_dir: None,
+        runtime: "none".to_owned(),
+        created: now
+            .format(&time::format_description::well_known::Rfc3339)
+            .map_err(Failure::failed)?,
+        pid: std::process::id(),
+        control: Control {
+            socket: Some(own_socket),
+            tcp: listening.tcp,
+        },
+        proxy: session::Doors {
+            http: listening.http,
+            socks5: None,
+            dns: listening.dns,
+        },
+        sandbox: None,
+    };
+    dir.announce(&record).map_err(Failure::failed)?;
+    if let Some(http) = listening.http {
+        out.note(format!(
+            "vibepit proxy {} ({}): http://{http}",
+            record.id,
+            printable(&name)
+        ));
+    }
+    if let Some(dns) = listening.dns {
+        out.note(format!("name server: {dns}"));
+    }
+    out.note("to let something through: vibepit allow HOST");
+    loop {
+        match signals.next().await {
+            Signal::Reload => match proxy.reload().await {
+                Ok(()) => out.note("configuration read again"),
+                Err(why) => out.warn(printable(&why)),
+            },
+            Signal::End(name) => {
+                proxy.end(&format!("the proxy got {name}")).await;
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+    }
+}
+
+/// Where the rules of a proxy started by hand come from.
+struct Source {
+    file: Option<PathBuf>,
+    flags: Vec<Entry>,
+}
+
+impl Source {
+    fn read(&self) -> Result<PolicyDocument, Failure> {
+        let config = match &self.file {
+            Some(file) => Config::load_named(file).map_err(policy::invalid)?,
+            None => policy::config()?,
+        };
+        let mut document = policy::document(config, &self.flags);
+        if document.upstream_dns.is_empty() {
+            document.upstream_dns = resolvers::of_this_host();
+        }
+        // Also those that are public: what listens there is meant for the network, not for us.
+        document.screened = resolvers::own_addresses();
+        Ok(document)
+    }
+}

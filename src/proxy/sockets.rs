@@ -1,0 +1,206 @@
+//! The sockets that the doors listen on. A proxy opens them itself; or a *holder* opens them in
+//! the sandbox's network namespace, where nothing else is, and hands them to the proxy outside.
+//! What is said over them is the doors' business.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use tokio::net::{TcpListener, TcpSocket, UdpSocket, UnixListener};
+
+use crate::api::{DoorAddresses, Doors, Listening};
+use crate::transport::{handover, peer, unix};
+
+use super::serve::StartError;
+
+/// Connections that may wait to be accepted; a short queue shows as stalls of a second.
+const BACKLOG: u32 = 4096;
+
+// What a socket is called while it is handed over.
+const HTTP: u8 = b'h';
+const DNS_UDP: u8 = b'u';
+const DNS_TCP: u8 = b't';
+
+/// The doors' sockets, open.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    pub(super) http: Option<TcpListener>,
+    pub(super) dns: Option<(UdpSocket, TcpListener)>,
+}
+
+impl Sockets {
+    /// Opens them, or takes them from their holder.
+    pub(super) async fn of(doors: &Doors) -> Result<Self, StartError> {
+        match doors {
+            Doors::At(addresses) => Self::open(addresses).await,
+            Doors::Held(holder) => Self::take(holder)
+                .await
+                .map_err(|error| StartError::Holder {
+                    path: holder.clone(),
+                    error,
+                }),
+        }
+    }
+
+    /// Opens them in this process's network namespace.
+    ///
+    /// # Errors
+    /// When one of the addresses cannot be listened on.
+    pub async fn open(at: &DoorAddresses) -> Result<Self, StartError> {
+        Ok(Self {
+            http: at.http.map(listen_tcp).transpose()?,
+            dns: match at.dns {
+                Some(address) => Some(listen_dns(address).await?),
+                None => None,
+            },
+        })
+    }
+
+    async fn take(holder: &Path) -> io::Result<Self> {
+        let stream = unix::connect(holder).await?;
+        peer::check(&stream).map_err(io::Error::other)?;
+        let mut sockets = Self::default();
+        let (mut udp, mut tcp) = (None, None);
+        for (name, socket) in handover::receive(&stream).await? {
+            match name {
+                HTTP => sockets.http = Some(listener(socket)?),
+                DNS_TCP => tcp = Some(listener(socket)?),
+                DNS_UDP => {
+                    let socket = std::net::UdpSocket::from(socket);
+                    socket.set_nonblocking(true)?;
+                    udp = Some(UdpSocket::from_std(socket)?);
+                }
+                other => {
+                    let what = format!("an unknown door, {:?}", char::from(other));
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+                }
+            }
+        }
+        sockets.dns = udp.zip(tcp);
+        Ok(sockets)
+    }
+
+    /// Gives them to the first peer that may have them, and keeps none: when the proxy ends, the
+    /// sandbox is refused, instead of waiting in a queue that nobody serves.
+    ///
+    /// # Errors
+    /// When nobody can connect any more, or the peer does not take them.
+    pub async fn hand_over(self, listener: &UnixListener) -> io::Result<()> {
+        let stream = loop {
+            let (stream, _) = listener.accept().await?;
+            if peer::check(&stream).is_ok() {
+                break stream;
+            }
+        };
+        let mut named = Vec::new();
+        if let Some(http) = &self.http {
+            named.push((HTTP, http.as_fd()));
+        }
+        if let Some((udp, tcp)) = &self.dns {
+            named.extend([(DNS_UDP, udp.as_fd()), (DNS_TCP, tcp.as_fd())]);
+        }
+        handover::send(&stream, &named).await
+    }
+
+    /// Where they listen.
+    pub fn listening(&self) -> Result<Listening, StartError> {
+        Ok(Listening {
+            http: self.http.as_ref().map(local).transpose()?,
+            dns: self.dns.as_ref().map(|(_, tcp)| local(tcp)).transpose()?,
+            tcp: None,
+        })
+    }
+}
+
+fn listener(socket: OwnedFd) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::from(socket);
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// Listens for connections.
+pub(super) fn listen_tcp(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listen = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|error| StartError::Listen {
+        at: address.to_string(),
+        error,
+    })
+}
+
+/// Both transports on one port, also if the kernel chooses it.
+async fn listen_dns(address: SocketAddr) -> Result<(UdpSocket, TcpListener), StartError> {
+    let tcp = listen_tcp(address)?;
+    let bound = local(&tcp)?;
+    let udp = UdpSocket::bind(bound)
+        .await
+        .map_err(|error| StartError::Listen {
+            at: format!("{bound} (UDP)"),
+            error,
+        })?;
+    Ok((udp, tcp))
+}
+
+/// The address a listener got.
+pub(super) fn local(listener: &TcpListener) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|error| StartError::Listen {
+        at: "the address just bound".to_owned(),
+        error,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    fn addresses() -> DoorAddresses {
+        DoorAddresses {
+            http: Some("127.0.0.1:0".parse().unwrap()),
+            dns: Some("127.0.0.1:0".parse().unwrap()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_proxy_gets_every_door_of_its_holder_and_the_holder_keeps_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("doors.sock");
+        let listener = unix::listen(&path).unwrap();
+        let held = Sockets::open(&addresses()).await.unwrap();
+        let expected = held.listening().unwrap();
+        let doors = Doors::Held(path);
+        let (handed, taken) = tokio::join!(held.hand_over(&listener), Sockets::of(&doors));
+        handed.unwrap();
+        let taken = taken.unwrap();
+        assert_eq!(taken.listening().unwrap().http, expected.http);
+        assert_eq!(taken.listening().unwrap().dns, expected.dns);
+        drop(taken);
+        let refused = std::net::TcpStream::connect(expected.http.unwrap()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn a_holder_that_says_nothing_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("doors.sock");
+        let listener = unix::listen(&path).unwrap();
+        let doors = Doors::Held(path);
+        let silent = async {
+            let accepted: io::Result<(UnixStream, _)> = listener.accept().await;
+            drop(accepted.unwrap());
+        };
+        let ((), taken) = tokio::join!(silent, Sockets::of(&doors));
+        let error = taken.unwrap_err().to_string();
+        assert!(error.contains("doors.sock"), "{error}");
+    }
+}

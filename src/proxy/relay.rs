@@ -23,7 +23,7 @@ const BUFFER: usize = 64 * 1024;
 /// Buffers a thread keeps for the next one who needs one.
 const SPARE: usize = 16;
 /// Rounds of one direction before the other, and other tasks, get their turn.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 32;
 
 /// Moves bytes between the sandbox's side and the upstream, counting them in the ledger.
 ///

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::IpAddr;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -271,77 +271,6 @@ fn a_directory_that_is_no_project_is_refused_with_the_reason() {
         let ran = Ran::of(bench.vibepit().arg("run").arg(path).args(["--", "true"]));
         assert_eq!(ran.code, Some(2), "{}: {ran:?}", path.display());
         assert!(ran.stderr.contains(why), "{}: {ran:?}", path.display());
-    }
-    bench.is_clean();
-}
-
-/// An image with nothing but a shell, taken away at the end.
-struct Busybox(String);
-
-impl Busybox {
-    /// `None` where there is no static busybox to make it of.
-    fn import() -> Option<Self> {
-        let program = fs::read("/bin/busybox").ok()?;
-        let root = tempfile::tempdir().expect("a directory");
-        let bin = root.path().join("bin");
-        fs::create_dir(&bin).expect("a directory");
-        fs::write(bin.join("busybox"), program).expect("the program");
-        fs::set_permissions(bin.join("busybox"), fs::Permissions::from_mode(0o755)).expect("mode");
-        for name in ["sh", "cat", "ls", "wget", "id"] {
-            symlink("busybox", bin.join(name)).expect("a link");
-        }
-        let tar = Command::new("tar")
-            .arg("-C")
-            .arg(root.path())
-            .args(["-c", "bin"])
-            .output();
-        let name = format!("vibepit-it-busybox-{}", std::process::id());
-        let path = format!("/images/create?fromSrc=-&repo={name}&tag=1");
-        let made = engine::call("POST", &path, &tar.expect("tar runs").stdout);
-        assert_eq!(made.status(), 200, "{}", made.text());
-        Some(Self(format!("{name}:1")))
-    }
-}
-
-impl Drop for Busybox {
-    fn drop(&mut self) {
-        engine::call("DELETE", &format!("/images/{}?force=1", self.0), b"");
-    }
-}
-
-#[test]
-fn an_image_takes_the_place_of_the_hosts_programs() {
-    if !require("docker") || !require("busybox") {
-        return;
-    }
-    let Some(image) = Busybox::import() else {
-        return;
-    };
-    let bench = Bench::new(NO_NAMES);
-    let script = "ls /usr 2>&1; ls /bin; echo kept >~/kept; cat ~/kept; echo made >made";
-    let ran = bench.run(&["--image", &image.0], script);
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(
-        ran.stdout
-            .ends_with("busybox\ncat\nid\nls\nsh\nwget\nkept\n"),
-        "{ran:?}"
-    );
-    assert!(bench.project().join("made").exists());
-    bench.is_clean();
-}
-
-#[test]
-fn an_image_that_cannot_be_had_is_an_error_that_says_what_to_do() {
-    if !require("docker") {
-        return;
-    }
-    let bench = Bench::new(NO_NAMES);
-    // A registry at this machine at which nobody listens.
-    let image = format!("127.0.0.1:{}/none/such:1", crate::support::closed_port());
-    let ran = bench.run(&["--image", &image], "true");
-    assert_eq!(ran.code, Some(1), "{ran:?}");
-    for part in [image.as_str(), "could not be pulled", "docker pull"] {
-        assert!(ran.stderr.contains(part), "{ran:?}");
     }
     bench.is_clean();
 }

@@ -16,6 +16,7 @@ mod dial;
 mod dns;
 mod docker;
 mod docker_crash;
+mod docker_images;
 mod docker_inside;
 mod docker_live;
 mod docker_rootless;

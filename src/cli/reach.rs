@@ -35,7 +35,15 @@ pub(super) async fn session(reach: &Reach, out: &Output) -> Result<Found, Failur
 
 /// A client of the session that is meant.
 pub(super) async fn client(reach: &Reach, out: &Output) -> Result<Client, Failure> {
-    let found = session(reach, out).await?;
+    client_of(&session(reach, out).await?, reach, out).await
+}
+
+/// A client of this session.
+pub(super) async fn client_of(
+    found: &Found,
+    reach: &Reach,
+    out: &Output,
+) -> Result<Client, Failure> {
     let forced = reach.tcp || reach.addr.is_some();
     let addr = match &reach.addr {
         Some(addr) => Some(resolved(addr)?),
@@ -43,7 +51,7 @@ pub(super) async fn client(reach: &Reach, out: &Output) -> Result<Client, Failur
     };
     let socket = found.control_socket().filter(|_| !forced);
     let tcp = match addr {
-        Some(addr) => tls_end(&found, addr, forced)?,
+        Some(addr) => tls_end(found, addr, forced)?,
         None if forced => {
             return Err(Failure::failed(
                 "this session has no control port; leave out --tcp",

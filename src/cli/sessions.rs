@@ -57,7 +57,7 @@ fn row(found: &Found) -> [String; 5] {
         record.name.clone(),
         record.runtime.clone(),
         project,
-        record.created.clone(),
+        to_the_second(&record.created),
     ]
 }
 
@@ -80,5 +80,13 @@ async fn watch(out: &Output) -> Result<ExitCode, Failure> {
             }
             Change::Gone(id) => out.line(format!("- {id}"))?,
         }
+    }
+}
+
+/// A time of RFC 3339 in UTC, without its fraction.
+fn to_the_second(time: &str) -> String {
+    match time.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => time.to_owned(),
     }
 }

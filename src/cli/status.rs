@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use super::args::Reach;
 use super::failure::Failure;
 use super::output::{Output, printable};
-use super::reach::client;
+use super::reach::{client_of, session};
 
 pub(super) async fn run(reach: &Reach, out: &Output) -> Result<ExitCode, Failure> {
-    let answer = client(reach, out).await?.session().await?;
+    let found = session(reach, out).await?;
+    let answer = client_of(&found, reach, out).await?.session().await?;
     if out.json {
         out.json(&answer)?;
         return Ok(ExitCode::SUCCESS);
@@ -21,6 +22,8 @@ pub(super) async fn run(reach: &Reach, out: &Output) -> Result<ExitCode, Failure
     let door = |address: Option<std::net::SocketAddr>| {
         address.map_or_else(|| "-".to_owned(), |address| address.to_string())
     };
+    // As it is reached from here: a proxy in a container knows another address of it.
+    let control_port = found.control_tcp();
     let counts = &answer.counts;
     for (what, value) in [
         ("session", format!("{} ({})", identity.id, identity.name)),
@@ -30,7 +33,7 @@ pub(super) async fn run(reach: &Reach, out: &Output) -> Result<ExitCode, Failure
         ("up", format!("{} s", answer.uptime_seconds)),
         ("http", door(answer.doors.http)),
         ("dns", door(answer.doors.dns)),
-        ("control port", door(answer.doors.tcp)),
+        ("control port", door(control_port)),
         ("unlisted", answer.mode.clone()),
         ("rules", counts.rules.to_string()),
         ("open", counts.connections.to_string()),

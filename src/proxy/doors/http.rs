@@ -35,6 +35,7 @@ use crate::proxy::ledger::Passage;
 use crate::proxy::relay::relay;
 
 use super::counted::Counted;
+use super::doorbell::Doorbell;
 use super::fields::{for_client, for_origin, hops_left, repeatable, strip_hop_by_hop};
 use super::head::Bad;
 use super::inlet::{ContentFault, Ending, Inlet};
@@ -75,13 +76,17 @@ pub(super) async fn serve(
     let mut connection = pin!(connection.without_shutdown());
     // The origin's connection is driven by the same task as the client's: a task of its own would
     // be woken, often on another core, for every piece of every answer.
+    let doorbell = Doorbell::new();
     let served = poll_fn(|cx| {
-        client.poll_origin(cx);
-        let served = connection.as_mut().poll(cx);
-        if served.is_pending() {
+        doorbell.poll(cx, |cx| {
             client.poll_origin(cx);
-        }
-        served
+            let served = connection.as_mut().poll(cx);
+            // A connection that was just made has not been polled yet, so nobody could wake it.
+            if served.is_pending() {
+                client.poll_origin(cx);
+            }
+            served
+        })
     });
     let parts = match served.await {
         Ok(parts) => parts,

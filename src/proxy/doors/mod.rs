@@ -8,6 +8,7 @@ mod answer;
 mod connect;
 mod counted;
 pub(super) mod dns;
+mod doorbell;
 mod fields;
 mod head;
 mod http;

@@ -2,18 +2,17 @@
 //! and who may keep their directory.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Lines};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, Uid};
+use nix::sys::signal::Signal;
+use nix::unistd::Uid;
 use serde_json::{Value, json};
 use vibepit::session::{SessionDir, SessionId};
 
 use crate::sessions_launched::{Launched, record, runtime};
-use crate::support::{Home, Launch, Ran, require};
+use crate::support::{Home, Launch, Ran, Running, announced, require};
 
 /// The id of the session that a command means, or its exit code and what it said.
 fn meant(home: &Home, cwd: &Path, arguments: &[&str]) -> Result<String, (Option<i32>, String)> {
@@ -300,54 +299,18 @@ fn a_runtime_directory_of_somebody_else_is_an_error() {
     unusable(&home, "12345");
 }
 
-/// `vibepit proxy` with another environment than its home's.
-struct Elsewhere {
-    proxy: Child,
-    id: String,
-}
-
-impl Elsewhere {
-    fn start(mut command: Command) -> Self {
-        command
-            .args(["proxy", "--http", "127.0.0.1:0"])
-            .stderr(Stdio::piped());
-        let mut proxy = command.spawn().expect("it starts");
-        let mut line = String::new();
-        let mut said = BufReader::new(proxy.stderr.as_mut().expect("its standard error"));
-        said.read_line(&mut line).expect("a line");
-        let id = line
-            .strip_prefix("vibepit proxy ")
-            .and_then(|rest| rest.get(..16));
-        let id = id
-            .unwrap_or_else(|| panic!("it does not start: {line}"))
-            .to_owned();
-        Self { proxy, id }
-    }
-
-    fn end(mut self) {
-        let pid = i32::try_from(self.proxy.id()).expect("a pid");
-        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("a signal");
-        assert!(self.proxy.wait().expect("its end").success());
-    }
-}
-
-impl Drop for Elsewhere {
-    fn drop(&mut self) {
-        let _ = self.proxy.kill();
-        let _ = self.proxy.wait();
-    }
-}
-
 /// A session made, spoken to over both transports, and ended, in some environment.
 fn works_end_to_end(vibepit: impl Fn() -> Command) {
-    let session = Elsewhere::start(vibepit());
+    let mut session = Running::spawn(vibepit().args(["proxy", "--http", "127.0.0.1:0"]));
+    let id = announced(&session.warns(|line| announced(line).is_some())).expect("its id");
     let does = |arguments: &[&str]| Ran::of(vibepit().args(arguments)).ok();
-    assert!(does(&["sessions"]).contains(&session.id));
+    assert!(does(&["sessions"]).contains(&id));
     assert!(does(&["allow", "a.test"]).contains("a.test"));
     assert!(does(&["rules", "--tcp"]).contains("a.test"));
     let said = Ran::of(vibepit().args(["rules", "-v"]));
     assert!(said.stderr.contains("over Unix"), "{said:?}");
-    session.end();
+    session.signal(Signal::SIGTERM);
+    assert!(session.wait().success());
     let none: Value = serde_json::from_str(&does(&["sessions", "--json"])).expect("JSON");
     assert_eq!(none, json!({"sessions": []}));
 }
@@ -395,39 +358,25 @@ fn without_xdg_runtime_dir_there_is_a_place_of_our_own_in_tmpdir() {
 }
 
 /// `vibepit sessions --watch --json`, line by line.
-struct Watching {
-    watch: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
+struct Watching(Running);
 
 impl Watching {
     fn start(home: &Home) -> Self {
         let mut command = home.vibepit();
-        command
-            .args(["sessions", "--watch", "--json"])
-            .stdout(Stdio::piped());
-        let mut watch = command.spawn().expect("it starts");
-        let lines = BufReader::new(watch.stdout.take().expect("its output")).lines();
-        Self { watch, lines }
+        Self(Running::spawn(
+            command.args(["sessions", "--watch", "--json"]),
+        ))
     }
 
     /// What changed, and of which session.
     #[track_caller]
     fn next(&mut self) -> (String, String) {
-        let line = self.lines.next().expect("a line").expect("UTF-8");
-        let line: Value = serde_json::from_str(&line).expect("JSON on one line");
+        let line: Value = serde_json::from_str(&self.0.line()).expect("JSON on one line");
         let id = line["id"]
             .as_str()
             .or_else(|| line["session"]["id"].as_str());
         let change = line["change"].as_str().expect("a change").to_owned();
         (change, id.expect("an id").to_owned())
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        let _ = self.watch.kill();
-        let _ = self.watch.wait();
     }
 }
 

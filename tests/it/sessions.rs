@@ -100,11 +100,62 @@ fn a_command_means_the_session_that_is_named_or_that_it_stands_in() {
             Ok(id.clone())
         );
     }
-    let mut by_variable = home.vibepit();
-    by_variable
-        .env("VIBEPIT_SESSION", "two")
-        .args(["status", "--json"]);
-    assert!(Ran::of(&mut by_variable).ok().contains(&two.id()));
+}
+
+#[test]
+fn the_variable_means_a_session_where_nothing_is_typed_and_none_where_it_is_empty() {
+    let home = Home::new();
+    let web = project(&home, "web");
+    let one = Launched::start(&home, "one", Some(&web));
+    let two = Launched::start(&home, "two", None);
+    let meant = |variable: &str, arguments: &[&str]| {
+        let mut command = home.vibepit();
+        command.env("VIBEPIT_SESSION", variable).current_dir(&web);
+        let status = Ran::of(command.args(arguments).arg("--json")).ok();
+        let status: Value = serde_json::from_str(&status).expect("JSON");
+        status["id"].as_str().expect("an id").to_owned()
+    };
+    assert_eq!(meant("two", &["status"]), two.id());
+    assert_eq!(meant("two", &["status", "--session", "one"]), one.id());
+    assert_eq!(meant("two", &["--session", "one", "status"]), one.id());
+    assert_eq!(meant("", &["status"]), one.id());
+}
+
+#[test]
+fn what_speaks_to_no_session_refuses_to_be_told_which() {
+    let home = Home::new();
+    for option in [
+        &["--session", "web"][..],
+        &["--tcp"],
+        &["--addr", "127.0.0.1:1"],
+    ] {
+        for (command, why) in [
+            (&[][..], "--name"),
+            (&["run"], "--name"),
+            (&["proxy"], "a session of its own"),
+            (&["sessions"], "leave it out"),
+            (&["prune"], "leave it out"),
+        ] {
+            let ran = home.cli(&[option, command].concat());
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
+            assert!(
+                ran.stderr.contains(option[0]) && ran.stderr.contains(why),
+                "{ran:?}"
+            );
+        }
+    }
+    // The variable is for all that is typed in a terminal, and says nothing to these.
+    let mut command = home.vibepit();
+    command.env("VIBEPIT_SESSION", "web");
+    Ran::of(command.arg("sessions")).ok();
+    let mut command = home.vibepit();
+    command.env("VIBEPIT_SESSION", "web");
+    command.current_dir(project(&home, "web"));
+    let ran = Ran::of(command.env("DOCKER_HOST", "unix:///nowhere").arg("run"));
+    assert!(
+        ran.code == Some(1) && ran.stderr.contains("/nowhere"),
+        "{ran:?}"
+    );
 }
 
 #[test]

@@ -9,11 +9,12 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::api::{Addition, PolicyDocument, RuleChange, RuleView, Shadowed};
-use crate::policy::{Entry, Expiry, Origin, Rule, Scope, Verdict};
+use crate::policy::{Entry, Expiry, Origin, Pattern, Ports, Rule, Scope, Verdict};
 
-use super::Gate;
 use super::explain::view;
+use super::refusal::host_ports_remedy;
 use super::snapshot::{Files, Snapshot};
+use super::{Gate, HOST_NAME};
 use crate::proxy::ledger::timestamp;
 
 /// More live rules than a person makes; it bounds what a script can cost.
@@ -28,6 +29,8 @@ pub(in crate::proxy) struct AddedRules {
     pub(in crate::proxy) existing: Vec<String>,
     /// Allowed entries that a deny outranks.
     pub(in crate::proxy) shadowed: Vec<Shadowed>,
+    /// What else keeps allowed entries from taking effect, a sentence each.
+    pub(in crate::proxy) warnings: Vec<String>,
 }
 
 /// There are as many live rules as there may be.
@@ -98,7 +101,10 @@ impl Gate {
             self.ledger.rule_added(changed(rule, actor));
         }
         if verdict == Verdict::Allow {
-            result.shadowed = shadowed(&self.rules.load(), &addition.entries);
+            let snapshot = self.rules.load();
+            result.shadowed = shadowed(&snapshot, &addition.entries);
+            let unopened = |entry| unopened(entry, snapshot.host_ports());
+            result.warnings = addition.entries.iter().filter_map(unopened).collect();
         }
         Ok(result)
     }
@@ -204,6 +210,35 @@ fn shadowed(snapshot: &Snapshot, entries: &[Entry]) -> Vec<Shadowed> {
             })
         })
         .collect()
+}
+
+/// That an entry, just allowed, leaves ports of the host closed, which no rule opens.
+fn unopened(entry: &Entry, open: &[u16]) -> Option<String> {
+    if !matches!(entry.pattern(), Pattern::Name(name) if name.as_str() == HOST_NAME) {
+        return None;
+    }
+    let ports = match entry.ports() {
+        Ports::One(port) => vec![port.get()],
+        Ports::Web => vec![80, 443],
+        Ports::Any => {
+            return Some(format!(
+                "{entry} opens no port of the host: that takes each port in allow_host_ports in \
+                 config.toml, then vibepit run again"
+            ));
+        }
+    };
+    let closed: Vec<_> = ports
+        .into_iter()
+        .filter(|port| !open.contains(port))
+        .collect();
+    let named: Vec<_> = closed.iter().map(u16::to_string).collect();
+    (!closed.is_empty()).then(|| {
+        format!(
+            "{entry} does not open port {} of the host: that takes {}",
+            named.join(" and "),
+            host_ports_remedy(&closed)
+        )
+    })
 }
 
 fn changed(rule: &Rule, actor: &str) -> RuleChange {

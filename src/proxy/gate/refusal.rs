@@ -140,13 +140,15 @@ impl Gate {
 
 fn screened_remedy(target: &Target) -> String {
     if is_host_name(&target.host) {
-        format!(
-            "allow_host_ports = [{}] in config.toml, then vibepit run again",
-            target.port
-        )
+        host_ports_remedy(&[target.port])
     } else {
         "allow_cidr in config.toml, if that network is meant to be reached".to_owned()
     }
+}
+
+/// What opens ports of the host.
+pub(super) fn host_ports_remedy(ports: &[u16]) -> String {
+    format!("allow_host_ports = {ports:?} in config.toml, then vibepit run again")
 }
 
 /// What the sandbox sent, made fit for a log: escaped, and no longer than a name can be.

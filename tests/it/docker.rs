@@ -363,7 +363,7 @@ fn a_signal_ends_the_command_and_takes_everything_away() {
     for (signal, code) in [
         (Signal::SIGINT, 130),
         (Signal::SIGTERM, 143),
-        (Signal::SIGHUP, 143),
+        (Signal::SIGHUP, 129),
     ] {
         let mut session = bench.start(&[], &["sh", "-c", "echo runs; exec sleep 1000"]);
         assert_eq!(session.line(), "runs");

@@ -106,6 +106,10 @@ pub struct Added {
     /// Allowed entries that do not take effect, because a deny outranks them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadowed: Vec<Shadowed>,
+    /// What else keeps allowed entries from taking effect, a sentence each: ports of the host,
+    /// which `allow_host_ports` alone opens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Connections that were closed by a deny.
     pub closed: usize,
 }

@@ -60,14 +60,10 @@ pub(super) struct Global {
 pub(super) struct Reach {
     /// The session to speak to: id, start of an id, name, or project path.
     ///
-    /// Without it: the session whose project is the nearest directory above the working
-    /// directory; otherwise the only one that runs; otherwise a choice on a terminal.
-    #[arg(
-        long,
-        value_name = "SESSION",
-        env = "VIBEPIT_SESSION",
-        help_heading = "Session options"
-    )]
+    /// Without it: what VIBEPIT_SESSION says; otherwise the session whose project is the nearest
+    /// directory above the working directory; otherwise the only one that runs; otherwise a choice
+    /// on a terminal.
+    #[arg(long, value_name = "SESSION", help_heading = "Session options")]
     pub(super) session: Option<String>,
     /// Speak to the control port over mTLS, even if there is a socket.
     #[arg(long, help_heading = "Session options")]
@@ -78,6 +74,28 @@ pub(super) struct Reach {
 }
 
 impl Reach {
+    /// One of these options that was typed, if one was.
+    pub(super) fn typed(&self) -> Option<&'static str> {
+        match self {
+            Self {
+                session: Some(_), ..
+            } => Some("--session"),
+            Self { addr: Some(_), .. } => Some("--addr"),
+            Self { tcp: true, .. } => Some("--tcp"),
+            _ => None,
+        }
+    }
+
+    /// What the environment says, where nothing was typed. An empty variable says nothing.
+    pub(super) fn or_environment(self) -> Self {
+        let session = std::env::var_os("VIBEPIT_SESSION").filter(|session| !session.is_empty());
+        self.or(Self {
+            // What is not UTF-8 is no session's name, and is said to be none.
+            session: session.map(|session| session.to_string_lossy().into_owned()),
+            ..Self::default()
+        })
+    }
+
     /// What was said before the command's name, where nothing was said behind it.
     pub(super) fn or(self, before: Self) -> Self {
         Self {

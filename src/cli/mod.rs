@@ -45,15 +45,21 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
-    let before = cli.reach;
-    let Some(command) = cli.command else {
-        return threads()?.block_on(run::run(cli.run, out));
+    let command = match cli.command {
+        None => Command::Run(cli.run),
+        Some(command) if cli.run == RunArgs::default() => command,
+        Some(_) => {
+            return Err(Failure::usage(
+                "options of `run` go behind the word run: vibepit run …",
+            ));
+        }
     };
-    if cli.run != RunArgs::default() {
-        return Err(Failure::usage(
-            "options of `run` go behind the word run: vibepit run …",
-        ));
+    if let Some(option) = cli.reach.typed()
+        && let Some(why) = speaks_to_none(&command)
+    {
+        return Err(Failure::usage(format!("{option} {why}")));
     }
+    let before = cli.reach.or_environment();
     match command {
         Command::Run(args) => threads()?.block_on(run::run(args, out)),
         Command::Proxy(args) => threads()?.block_on(proxy::run(args, out)),
@@ -76,6 +82,35 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Command::Prune => one_thread()?.block_on(prune::run(out)),
         Command::Completions(args) => complete::run(&args, out),
         Command::Man(args) => manual::run(&args, out),
+    }
+}
+
+/// Why a command has no use for the options that say which session, if it has none.
+fn speaks_to_none(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Run(_) => Some(
+            "is about a session that runs already, and run starts a session of its own: --name \
+             names it",
+        ),
+        Command::Proxy(_) => Some(
+            "is about a session that runs already, and proxy starts a session of its own: what is \
+             meant for it goes behind the word proxy",
+        ),
+        Command::Sessions(_)
+        | Command::Config { .. }
+        | Command::Prune
+        | Command::Completions(_)
+        | Command::Man(_) => Some(
+            "is for commands that speak to one session, and this is none of them: leave it out",
+        ),
+        Command::Status(_)
+        | Command::Allow(_)
+        | Command::Deny(_)
+        | Command::Revoke(_)
+        | Command::Rules(_)
+        | Command::Explain(_)
+        | Command::Logs(_)
+        | Command::Connections(_) => None,
     }
 }
 

@@ -64,6 +64,9 @@ pub(super) async fn add(
             printable(&by.entry)
         ));
     }
+    for warning in &answer.warnings {
+        out.warn(printable(warning));
+    }
     closed(answer.closed, out);
     Ok(ExitCode::SUCCESS)
 }

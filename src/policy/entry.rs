@@ -12,49 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::cidr;
 use super::entry_error::{EntryError, Problem};
-use super::host::{Host, HostError, Target, parse_port};
+use super::host::{Host, HostError, Target};
 use super::name;
 use super::pattern::{Pattern, Wildcard};
-
-/// The ports a rule is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Ports {
-    /// This one.
-    One(NonZeroU16),
-    /// 80 and 443: what an entry without a port means.
-    Web,
-    /// All of them.
-    Any,
-}
-
-impl Ports {
-    /// Whether a port is one of them.
-    pub fn covers(self, port: u16) -> bool {
-        match self {
-            Self::One(one) => one.get() == port,
-            Self::Web => port == 80 || port == 443,
-            Self::Any => true,
-        }
-    }
-
-    /// Whether some port is one of both.
-    pub(super) fn meets(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::One(port), other) | (other, Self::One(port)) => other.covers(port.get()),
-            (Self::Web | Self::Any, Self::Web | Self::Any) => true,
-        }
-    }
-
-    /// Each value that covers a port, the most specific first.
-    pub(super) fn all_that_cover(port: u16) -> impl Iterator<Item = Self> {
-        let web = Some(Self::Web).filter(|web| web.covers(port));
-        NonZeroU16::new(port)
-            .map(Self::One)
-            .into_iter()
-            .chain(web)
-            .chain([Self::Any])
-    }
-}
+use super::ports::Ports;
 
 /// What a rule covers: hosts and ports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -187,26 +148,13 @@ fn parse(text: &str) -> Result<Entry, Problem> {
         let (host, port) = split_port(text);
         (parse_host(host)?, port)
     };
-    let ports = ports.map_or(Ok(Ports::Web), parse_ports)?;
+    let ports = ports.map_or(Ok(Ports::Web), Ports::read)?;
     Ok(Entry { pattern, ports })
 }
 
 fn split_port(text: &str) -> (&str, Option<&str>) {
     text.rsplit_once(':')
         .map_or((text, None), |(host, port)| (host, Some(port)))
-}
-
-fn parse_ports(text: &str) -> Result<Ports, Problem> {
-    if text == "*" {
-        return Ok(Ports::Any);
-    }
-    if text.is_empty() {
-        return Err(Problem::PortMissing);
-    }
-    parse_port(text.as_bytes())
-        .and_then(NonZeroU16::new)
-        .map(Ports::One)
-        .ok_or(Problem::Port)
 }
 
 fn parse_bracketed(inside: &str) -> Result<Pattern, Problem> {

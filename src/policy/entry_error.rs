@@ -7,8 +7,9 @@ use std::num::NonZeroU16;
 use thiserror::Error;
 
 use super::cidr::CidrError;
-use super::entry::{Entry, Ports};
+use super::entry::Entry;
 use super::host::HostError;
+use super::ports::Ports;
 
 /// How much of a wrong text is repeated.
 const SHOWN: usize = 80;

@@ -20,9 +20,9 @@ use hashbrown::hash_table::Entry as Slot;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use ipnet::IpNet;
 
-use super::entry::Ports;
 use super::host::Host;
 use super::pattern::Pattern;
+use super::ports::Ports;
 use super::rules::Rule;
 use super::verdict::Verdict;
 

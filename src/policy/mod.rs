@@ -10,6 +10,7 @@ mod host;
 mod index;
 mod name;
 mod pattern;
+mod ports;
 #[cfg(test)]
 mod properties;
 mod rules;
@@ -17,10 +18,11 @@ mod verdict;
 
 pub use address::{Screen, Screened, screened};
 pub use cidr::{CidrError, parse_allow_cidr};
-pub use entry::{Entry, Ports};
+pub use entry::Entry;
 pub use entry_error::EntryError;
 pub use host::{Host, HostError, Target, TargetError};
 pub use name::Name;
 pub use pattern::{Pattern, Wildcard};
+pub use ports::Ports;
 pub use rules::{Expiry, Rule, RuleSet};
 pub use verdict::{Door, Origin, Reason, Scope, Verdict};

@@ -169,7 +169,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::super::entry::Ports;
+    use super::super::ports::Ports;
     use super::*;
 
     fn rule(text: &str) -> Rule {

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::cli_terminal::Terminal;
-use crate::support::{Home, Launch, Origin, Proxy, Ran, Resolver, require};
+use crate::support::{Home, Launch, Origin, Proxy, Ran, Resolver, Running, require};
 
 #[test]
 fn exit_codes_tell_what_kind_of_failure_it_was() {
@@ -362,14 +362,8 @@ fn a_proxy_survives_that_nobody_reads_what_it_says() {
         .stderr(Stdio::from(write))
         .spawn()
         .expect("it starts");
-    let mut watch = home.vibepit();
-    watch
-        .args(["sessions", "--watch", "--json"])
-        .stdout(Stdio::piped());
-    let mut watch = watch.spawn().expect("it starts");
-    let mut line = String::new();
-    let mut lines = std::io::BufReader::new(watch.stdout.take().expect("its output"));
-    std::io::BufRead::read_line(&mut lines, &mut line).expect("a line");
+    let mut watch = Running::spawn(home.vibepit().args(["sessions", "--watch", "--json"]));
+    let line = watch.line();
     assert!(line.contains("appeared"), "{line}");
     let pid = nix::unistd::Pid::from_raw(i32::try_from(proxy.id()).expect("a pid"));
     // It has something to say about that, too.
@@ -377,8 +371,6 @@ fn a_proxy_survives_that_nobody_reads_what_it_says() {
     home.cli(&["allow", "a.test"]).ok();
     nix::sys::signal::kill(pid, Signal::SIGTERM).expect("a signal");
     assert_eq!(proxy.wait().expect("its end").code(), Some(0));
-    let _ = watch.kill();
-    let _ = watch.wait();
 }
 
 #[test]

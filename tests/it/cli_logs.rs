@@ -1,15 +1,13 @@
 //! `vibepit logs`: what was, and what comes, each line once.
 
-use std::io::{BufRead, BufReader, Lines};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, ChildStdout, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::Proxy;
+use crate::support::{Proxy, Running};
 
 /// Has requests refused, for hosts that are numbered.
 fn refused(proxy: &Proxy, numbers: std::ops::Range<usize>) {
@@ -26,47 +24,32 @@ fn refused(proxy: &Proxy, numbers: std::ops::Range<usize>) {
 }
 
 /// `vibepit logs --follow --json`, line by line.
-struct Following {
-    logs: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
+struct Following(Running);
 
 impl Following {
     fn start(proxy: &Proxy, more: &[&str]) -> Self {
         let mut command = proxy.home.vibepit();
-        command
-            .args(["logs", "--follow", "--json"])
-            .args(more)
-            .stdout(Stdio::piped());
-        let mut logs = command.stderr(Stdio::piped()).spawn().expect("it starts");
-        let lines = BufReader::new(logs.stdout.take().expect("its output")).lines();
-        Self { logs, lines }
+        command.args(["logs", "--follow", "--json"]).args(more);
+        Self(Running::spawn(&mut command))
     }
 
     /// The numbers of the next entries.
     #[track_caller]
     fn takes(&mut self, count: usize) -> Vec<u64> {
         let mut next = || {
-            let line = self.lines.next().expect("a line").expect("UTF-8");
-            let entry: Value = serde_json::from_str(&line).expect("JSON on one line");
+            let entry: Value = serde_json::from_str(&self.0.line()).expect("JSON on one line");
             entry["id"].as_u64().expect("a number")
         };
         (0..count).map(|_| next()).collect()
     }
 
     /// Waits for its end: nothing more comes, and this is what it says.
+    #[track_caller]
     fn ends(mut self) -> String {
-        assert!(self.lines.next().is_none());
-        let said = std::io::read_to_string(self.logs.stderr.take().expect("its error"));
-        assert_eq!(self.logs.wait().expect("its end").code(), Some(0));
-        said.expect("UTF-8")
-    }
-}
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        let _ = self.logs.kill();
-        let _ = self.logs.wait();
+        self.0.is_silent();
+        let (code, said) = self.0.end();
+        assert_eq!(code, Some(0), "{said}");
+        said
     }
 }
 

@@ -1,4 +1,4 @@
-//! Changing rules while a session runs, and being told what they mean.
+//! Changing rules while a session runs.
 
 use std::fs;
 
@@ -225,6 +225,40 @@ fn an_allow_that_a_deny_outranks_says_by_which_rule() {
 }
 
 #[test]
+fn an_allow_that_leaves_a_port_of_the_host_closed_says_what_opens_it() {
+    let proxy = Proxy::start("allow_host_ports = [80, 5432]");
+    let warnings = |entry: &str| {
+        let allowed = proxy.does("/allow", &entries(&[entry]));
+        allowed.get("warnings").cloned()
+    };
+    let remedy = |ports: &str| format!("allow_host_ports = [{ports}] in config.toml");
+    for (entry, port, remedy) in [
+        ("host.vibepit:8080", "port 8080", remedy("8080")),
+        ("host.vibepit", "port 443", remedy("443")),
+        ("HOST.vibepit.:443", "port 443", remedy("443")),
+        ("host.vibepit:*", "no port", "allow_host_ports".to_owned()),
+    ] {
+        let warnings = warnings(entry).unwrap_or_else(|| panic!("{entry}"));
+        assert_eq!(warnings.as_array().map(Vec::len), Some(1), "{warnings}");
+        let said = warnings[0].as_str().expect("a sentence");
+        assert!(said.contains(port) && said.contains(&remedy), "{said}");
+    }
+    for entry in ["host.vibepit:5432", "a.test:8080"] {
+        assert_eq!(warnings(entry), None, "{entry}");
+    }
+    let denied = proxy.does("/deny", &entries(&["host.vibepit:9000"]));
+    assert_eq!(denied.get("warnings"), None, "{denied}");
+    let ran = proxy.cli(&["allow", "host.vibepit:8081"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let warning = ran.stderr.trim_end();
+    assert_eq!(
+        warning,
+        "warning: host.vibepit:8081 does not open port 8081 of the host: that takes \
+         allow_host_ports = [8081] in config.toml, then vibepit run again"
+    );
+}
+
+#[test]
 fn flags_are_revoked_and_what_a_file_holds_is_kept_and_says_so() {
     let config = "allow = [\"config.test\"]\ndeny = [\"denied.test\"]";
     let proxy = Launch::new(config)
@@ -365,95 +399,6 @@ fn whoever_changed_a_rule_is_named() {
         (Some("rule_revoke"), Some(&*cn)),
     ];
     assert_eq!(audited, expected);
-}
-
-#[test]
-fn an_explanation_names_the_rule_what_it_outranks_and_what_comes_nearest() {
-    let config = "allow = [\"a.test\", \"*.b.test:443\", \"**.b.test\", \"127.0.0.1:80\"]\n\
-                  deny = [\"x.b.test\"]\nallow_host_ports = [5432]\n";
-    let proxy = Proxy::start(config);
-    let explain = |target: &str| proxy.read(&format!("/explain?target={target}"));
-    let rule_of = |explained: &Value| explained["rule"]["entry"].clone();
-    let outranked = |explained: &Value| {
-        let outranked = explained["outranked"].as_array().expect("outranked").iter();
-        outranked
-            .map(|rule| rule["entry"].clone())
-            .collect::<Vec<_>>()
-    };
-
-    let plain = explain("A.test.:443");
-    assert_eq!(
-        (&plain["target"], &plain["admission"]),
-        (&json!("a.test:443"), &json!("allow"))
-    );
-    assert_eq!(
-        (&plain["reason"], rule_of(&plain)),
-        (&json!("allowed"), json!("a.test"))
-    );
-    assert_eq!(
-        (outranked(&plain), &plain["nearest"]),
-        (vec![], &Value::Null)
-    );
-
-    // The more specific of two allows decides.
-    let two = explain("y.b.test:443");
-    assert_eq!(
-        (rule_of(&two), outranked(&two)),
-        (json!("*.b.test:443"), vec![json!("**.b.test")])
-    );
-
-    // A deny outranks every allow.
-    let denied = explain("x.b.test:443");
-    assert_eq!(
-        (&denied["admission"], &denied["reason"]),
-        (&json!("deny"), &json!("denied_by_rule"))
-    );
-    assert_eq!(rule_of(&denied), "x.b.test");
-    assert_eq!(
-        outranked(&denied),
-        [json!("*.b.test:443"), json!("**.b.test")]
-    );
-
-    let port = explain("a.test:8080");
-    assert_eq!(
-        (&port["reason"], &port["rule"]),
-        (&json!("unlisted"), &Value::Null)
-    );
-    assert_eq!(port["nearest"]["entry"], "a.test");
-    assert!(
-        port["says"]
-            .as_str()
-            .expect("a sentence")
-            .contains("vibepit allow a.test:8080")
-    );
-    assert_eq!(explain("b.test:443")["nearest"]["entry"], "*.b.test:443");
-    assert_eq!(explain("nothing.example:443")["nearest"], Value::Null);
-
-    // No rule opens a screened address, and no one is asked about it.
-    for target in [
-        "127.0.0.1:80",
-        "169.254.169.254:80",
-        "[::1]:80",
-        "[::ffff:10.0.0.1]:443",
-    ] {
-        let screened = explain(target);
-        assert_eq!(screened["reason"], "screened_address", "{screened}");
-        assert_eq!(screened["admission"], "deny", "{screened}");
-        assert_eq!(screened["nearest"], Value::Null, "{screened}");
-    }
-    assert_eq!(explain("localhost:80")["reason"], "screened_address");
-    assert_eq!(explain("host.vibepit:5432")["admission"], "allow");
-    assert_eq!(explain("host.vibepit:5433")["reason"], "screened_address");
-
-    // To ask is not to use.
-    let rules = proxy.read("/rules");
-    let hits = rules["rules"]
-        .as_array()
-        .expect("rules")
-        .iter()
-        .map(|rule| &rule["hits"]);
-    assert!(hits.clone().all(|hits| *hits == 0), "{rules}");
-    assert_eq!(proxy.logs(0), Vec::<Value>::new());
 }
 
 #[test]

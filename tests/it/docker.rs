@@ -12,7 +12,9 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use sha2::{Digest, Sha256};
 
-use crate::support::{Bench, Ran, Resolver, START, Says, Shell, engine, require};
+use crate::support::{
+    Bench, Message, Origin, Ran, Resolver, START, Says, Shell, engine, ok, require,
+};
 
 /// The address of the engine's bridge: the proxy reaches this machine there.
 pub(crate) fn bridge() -> IpAddr {
@@ -47,6 +49,12 @@ pub(crate) fn reachable(name: &str) -> (Resolver, String) {
     let resolver = Resolver::at(here, &[(name, Says::addresses([here]))]);
     let config = format!("{}allow_cidr = [\"{here}/32\"]\n", resolver.config());
     (resolver, config)
+}
+
+/// An origin that the proxy's container reaches: it answers with the request line.
+pub(crate) fn origin() -> Origin {
+    let answer = |request: &Message| ok(&request.start);
+    Origin::answering_at((bridge(), 0).into(), answer).expect("a port of the bridge's address")
 }
 
 /// For sessions that reach nothing: they need a resolver that a container could reach.
@@ -284,7 +292,7 @@ fn a_signal_ends_the_command_and_takes_everything_away() {
     for (signal, code) in [
         (Signal::SIGINT, 130),
         (Signal::SIGTERM, 143),
-        (Signal::SIGHUP, 143),
+        (Signal::SIGHUP, 129),
     ] {
         let mut session = bench.start(&[], &["sh", "-c", "echo runs; exec sleep 1000"]);
         assert_eq!(session.line(), "runs");

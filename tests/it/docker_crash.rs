@@ -8,9 +8,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::docker::{NO_NAMES, bridge, reachable};
+use crate::docker::{NO_NAMES, origin, reachable};
 use crate::support::engine::{self, Happenings};
-use crate::support::{Bench, Message, Origin, START, Shell, ok, require};
+use crate::support::{Bench, START, Shell, require};
 
 /// `vibepit prune`, and nothing is left; it says what it removed.
 #[track_caller]
@@ -66,8 +66,7 @@ fn a_launcher_that_is_killed_takes_the_proxy_along_and_the_sandbox_has_no_way_ou
     }
     let (_resolver, config) = reachable("origin.test");
     let bench = Bench::new(&config);
-    let answer = |request: &Message| ok(&request.start);
-    let origin = Origin::answering_at((bridge(), 0).into(), answer).expect("a port");
+    let origin = origin();
     let target = format!("origin.test:{}", origin.port());
     // It goes on until it is refused, and writes down how.
     let script = format!(
@@ -128,8 +127,7 @@ fn when_the_proxy_dies_the_person_is_told_and_the_sandbox_reaches_nothing() {
     }
     let (_resolver, config) = reachable("origin.test");
     let bench = Bench::new(&config);
-    let answer = |request: &Message| ok(&request.start);
-    let origin = Origin::answering_at((bridge(), 0).into(), answer).expect("a port");
+    let origin = origin();
     let target = format!("origin.test:{}", origin.port());
     let mut shell = bench.shell(&["--allow", &target]);
     let fetch = format!("curl -sS -m 50 http://{target}/; echo \" $?\"");

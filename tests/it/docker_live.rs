@@ -7,14 +7,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::docker::{NO_NAMES, bridge, reachable};
-use crate::support::{Bench, Message, Origin, ok, require};
-
-/// An origin that the proxy's container reaches.
-fn origin() -> Origin {
-    let answer = |request: &Message| ok(&request.start);
-    Origin::answering_at((bridge(), 0).into(), answer).expect("a port of the bridge's address")
-}
+use crate::docker::{NO_NAMES, bridge, origin, reachable};
+use crate::support::{Bench, Origin, require};
 
 #[test]
 fn what_is_allowed_while_the_session_runs_is_reached_from_then_on() {

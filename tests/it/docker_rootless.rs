@@ -2,11 +2,13 @@
 //! answered, and whose are not.
 
 use std::fs::{self, Permissions};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, User};
@@ -14,7 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::docker::NO_NAMES;
-use crate::support::{PATIENCE, ROOTLESS_SCRIPTS, Ran, Shell, binary, require};
+use crate::support::{PATIENCE, ROOTLESS_SCRIPTS, Ran, Shell, Wire, binary, require};
 
 /// An ordinary user with an engine, until it is dropped.
 struct Person {
@@ -119,31 +121,38 @@ impl Person {
         let script = ROOTLESS_SCRIPTS
             .iter()
             .find(|script| Path::new(script).exists());
-        let log = fs::File::create(self.place("engine.log")).expect("a log");
+        let (log, end) = io::pipe().expect("a pipe");
         let mut command = self.command(script.expect("the script"));
         // The engine's own variable, which its daemon must not take for an address.
         command.env_remove("DOCKER_HOST");
         let engine = command
-            .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log)
+            .stdout(end.try_clone().expect("a second handle"))
+            .stderr(end)
             .process_group(0)
             .spawn()
             .expect("the engine starts");
+        // With it go this process's handles of the pipe, which ends with the engine then.
+        drop(command);
         self.engine = Some(engine);
-        let until = Instant::now() + PATIENCE;
+        let (tell, lines) = mpsc::channel();
+        // To its end, so that the engine never waits for a reader.
+        std::thread::spawn(move || {
+            for line in BufReader::new(log).lines().map_while(Result::ok) {
+                let _ = tell.send(line);
+            }
+        });
         let socket = self.place("run/docker.sock");
-        // It tells nobody when it is ready.
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            let engine = self.engine.as_mut().expect("the engine");
-            let ended = engine.try_wait().expect("its state").is_some();
-            let log = self.base.path().join("engine.log");
-            assert!(
-                !ended && Instant::now() < until,
-                "the engine is not ready: {}",
-                fs::read_to_string(log).unwrap_or_default()
-            );
-            std::thread::sleep(Duration::from_millis(100));
+        let mut said = Vec::new();
+        // It says something at every step, and goes on doing so behind the one that listens.
+        while UnixStream::connect(&socket).is_err() {
+            match lines.recv_timeout(PATIENCE) {
+                Ok(line) => said.push(line),
+                Err(_) => panic!("the engine is not ready: {}", said.join("\n")),
+            }
         }
+        let mut wire = Wire::to_socket(&socket);
+        wire.send("GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n");
+        assert_eq!(wire.answer().status(), 200, "{}", said.join("\n"));
     }
 
     fn cli(&self, arguments: &[&str]) -> Ran {

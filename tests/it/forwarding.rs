@@ -564,18 +564,11 @@ const ROOM: usize = 64 * 1024;
 fn a_client_that_does_not_read_makes_the_origin_wait() {
     const CONTENT: usize = 4 * MUCH;
     let proxy = proxy();
-    let (send, stalled) = mpsc::channel();
-    let send = std::sync::Mutex::new(send);
-    let origin = Origin::serving(move |mut wire| {
+    let (origin, stalled) = bulk::stalled_origin(CONTENT, |wire| {
         wire.head();
         wire.send(format!(
             "HTTP/1.1 200 OK\r\nContent-Length: {CONTENT}\r\n\r\n"
         ));
-        wire.gives_up_soon();
-        let send = send.lock().expect("a lock").clone();
-        bulk::send_until_stalled(&mut wire, CONTENT, |sent| {
-            send.send(sent).expect("a listener")
-        });
     });
     let mut client = proxy.client();
     client.send(get(&origin, "/"));

@@ -10,6 +10,7 @@ mod control;
 mod control_curl;
 mod control_data;
 mod control_events;
+mod control_explain;
 mod control_limits;
 mod control_rules;
 mod dial;

@@ -4,26 +4,23 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, Uid};
+use nix::sys::signal::Signal;
+use nix::unistd::Uid;
 use serde_json::Value;
 
-use crate::support::{Home, Proxy, Ran, require};
+use crate::support::{Home, Launch, Proxy, Ran, require};
 
 const STRANGER: u32 = 12_345;
 const OVERFLOW: u32 = 65_534;
 
 /// A proxy that runs as a user of its own.
 struct Owned {
-    home: Home,
+    proxy: Proxy,
     uid: u32,
-    id: String,
-    child: Child,
 }
 
 impl Owned {
@@ -33,57 +30,20 @@ impl Owned {
         for directory in [home.home(), home.config(), home.state(), home.runtime()] {
             chown(directory, Some(uid), Some(uid)).expect("root gives it away");
         }
-        let mut command = as_user(&home, uid, Path::new(env!("CARGO_BIN_EXE_vibepit")));
-        command
-            .args(["proxy", "--http", "127.0.0.1:0"])
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("it starts");
-        let mut line = String::new();
-        let mut said = BufReader::new(child.stderr.as_mut().expect("its standard error"));
-        said.read_line(&mut line).expect("a line");
-        let id = line
-            .strip_prefix("vibepit proxy ")
-            .and_then(|rest| rest.get(..16));
-        let id = id
-            .unwrap_or_else(|| panic!("it does not start: {line}"))
-            .to_owned();
-        let owned = Self {
-            home,
-            uid,
-            id,
-            child,
-        };
-        open_up(&owned.home, &owned.socket());
-        owned
-    }
-
-    fn socket(&self) -> PathBuf {
-        let runtime = self.home.runtime().join("vibepit");
-        runtime.join(&self.id).join("socket/control.sock")
+        let proxy = Launch::new("").home(&home).through(&as_user(uid)).start();
+        open_up(&home, &proxy.socket());
+        Self { proxy, uid }
     }
 
     fn curl_as(&self, uid: u32) -> Ran {
-        curl_as(&self.home, uid, &self.socket())
+        curl_as(&self.proxy.home, uid, &self.proxy.socket())
     }
 
     /// Ends it, and reads what its audit file says of refused peers.
     fn refusals(mut self) -> Vec<Value> {
-        let pid = i32::try_from(self.child.id()).expect("a pid");
-        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("a signal");
-        assert!(self.child.wait().expect("its end").success());
-        let name = format!("vibepit/audit/{}.jsonl", self.id);
-        let text = fs::read_to_string(self.home.state().join(name)).expect("the audit file");
-        let lines = text
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("JSON"));
-        refusals(lines.collect())
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.proxy.signal(Signal::SIGTERM);
+        assert!(self.proxy.wait().success());
+        refusals(self.proxy.audit_so_far())
     }
 }
 
@@ -107,12 +67,19 @@ fn open_up(home: &Home, socket: &Path) {
     fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).expect("its mode");
 }
 
-fn as_user(home: &Home, uid: u32, program: &Path) -> Command {
-    let mut command = home.command("setpriv");
+/// What a command begins with that a user is to run.
+fn as_user(uid: u32) -> [String; 7] {
     let id = uid.to_string();
-    command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--"]);
-    command.arg(program);
-    command
+    [
+        "setpriv",
+        "--reuid",
+        &id,
+        "--regid",
+        &id,
+        "--clear-groups",
+        "--",
+    ]
+    .map(str::to_owned)
 }
 
 /// Tries to change a rule, which nobody but the owner may.
@@ -132,7 +99,10 @@ fn tries(mut command: Command, socket: &Path) -> Ran {
 }
 
 fn curl_as(home: &Home, uid: u32, socket: &Path) -> Ran {
-    tries(as_user(home, uid, Path::new("curl")), socket)
+    let [program, arguments @ ..] = as_user(uid);
+    let mut command = home.command(program);
+    command.args(arguments).arg("curl");
+    tries(command, socket)
 }
 
 #[track_caller]

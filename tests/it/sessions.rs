@@ -2,18 +2,17 @@
 //! and who may keep their directory.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Lines};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, Uid};
+use nix::sys::signal::Signal;
+use nix::unistd::Uid;
 use serde_json::{Value, json};
 use vibepit::session::{SessionDir, SessionId};
 
 use crate::sessions_launched::{Launched, record, runtime};
-use crate::support::{Home, Launch, Ran, require};
+use crate::support::{Home, Launch, Ran, Running, announced, require};
 
 /// The id of the session that a command means, or its exit code and what it said.
 fn meant(home: &Home, cwd: &Path, arguments: &[&str]) -> Result<String, (Option<i32>, String)> {
@@ -101,11 +100,62 @@ fn a_command_means_the_session_that_is_named_or_that_it_stands_in() {
             Ok(id.clone())
         );
     }
-    let mut by_variable = home.vibepit();
-    by_variable
-        .env("VIBEPIT_SESSION", "two")
-        .args(["status", "--json"]);
-    assert!(Ran::of(&mut by_variable).ok().contains(&two.id()));
+}
+
+#[test]
+fn the_variable_means_a_session_where_nothing_is_typed_and_none_where_it_is_empty() {
+    let home = Home::new();
+    let web = project(&home, "web");
+    let one = Launched::start(&home, "one", Some(&web));
+    let two = Launched::start(&home, "two", None);
+    let meant = |variable: &str, arguments: &[&str]| {
+        let mut command = home.vibepit();
+        command.env("VIBEPIT_SESSION", variable).current_dir(&web);
+        let status = Ran::of(command.args(arguments).arg("--json")).ok();
+        let status: Value = serde_json::from_str(&status).expect("JSON");
+        status["id"].as_str().expect("an id").to_owned()
+    };
+    assert_eq!(meant("two", &["status"]), two.id());
+    assert_eq!(meant("two", &["status", "--session", "one"]), one.id());
+    assert_eq!(meant("two", &["--session", "one", "status"]), one.id());
+    assert_eq!(meant("", &["status"]), one.id());
+}
+
+#[test]
+fn what_speaks_to_no_session_refuses_to_be_told_which() {
+    let home = Home::new();
+    for option in [
+        &["--session", "web"][..],
+        &["--tcp"],
+        &["--addr", "127.0.0.1:1"],
+    ] {
+        for (command, why) in [
+            (&[][..], "--name"),
+            (&["run"], "--name"),
+            (&["proxy"], "a session of its own"),
+            (&["sessions"], "leave it out"),
+            (&["prune"], "leave it out"),
+        ] {
+            let ran = home.cli(&[option, command].concat());
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
+            assert!(
+                ran.stderr.contains(option[0]) && ran.stderr.contains(why),
+                "{ran:?}"
+            );
+        }
+    }
+    // The variable is for all that is typed in a terminal, and says nothing to these.
+    let mut command = home.vibepit();
+    command.env("VIBEPIT_SESSION", "web");
+    Ran::of(command.arg("sessions")).ok();
+    let mut command = home.vibepit();
+    command.env("VIBEPIT_SESSION", "web");
+    command.current_dir(project(&home, "web"));
+    let ran = Ran::of(command.env("DOCKER_HOST", "unix:///nowhere").arg("run"));
+    assert!(
+        ran.code == Some(1) && ran.stderr.contains("/nowhere"),
+        "{ran:?}"
+    );
 }
 
 #[test]
@@ -300,54 +350,18 @@ fn a_runtime_directory_of_somebody_else_is_an_error() {
     unusable(&home, "12345");
 }
 
-/// `vibepit proxy` with another environment than its home's.
-struct Elsewhere {
-    proxy: Child,
-    id: String,
-}
-
-impl Elsewhere {
-    fn start(mut command: Command) -> Self {
-        command
-            .args(["proxy", "--http", "127.0.0.1:0"])
-            .stderr(Stdio::piped());
-        let mut proxy = command.spawn().expect("it starts");
-        let mut line = String::new();
-        let mut said = BufReader::new(proxy.stderr.as_mut().expect("its standard error"));
-        said.read_line(&mut line).expect("a line");
-        let id = line
-            .strip_prefix("vibepit proxy ")
-            .and_then(|rest| rest.get(..16));
-        let id = id
-            .unwrap_or_else(|| panic!("it does not start: {line}"))
-            .to_owned();
-        Self { proxy, id }
-    }
-
-    fn end(mut self) {
-        let pid = i32::try_from(self.proxy.id()).expect("a pid");
-        kill(Pid::from_raw(pid), Signal::SIGTERM).expect("a signal");
-        assert!(self.proxy.wait().expect("its end").success());
-    }
-}
-
-impl Drop for Elsewhere {
-    fn drop(&mut self) {
-        let _ = self.proxy.kill();
-        let _ = self.proxy.wait();
-    }
-}
-
 /// A session made, spoken to over both transports, and ended, in some environment.
 fn works_end_to_end(vibepit: impl Fn() -> Command) {
-    let session = Elsewhere::start(vibepit());
+    let mut session = Running::spawn(vibepit().args(["proxy", "--http", "127.0.0.1:0"]));
+    let id = announced(&session.warns(|line| announced(line).is_some())).expect("its id");
     let does = |arguments: &[&str]| Ran::of(vibepit().args(arguments)).ok();
-    assert!(does(&["sessions"]).contains(&session.id));
+    assert!(does(&["sessions"]).contains(&id));
     assert!(does(&["allow", "a.test"]).contains("a.test"));
     assert!(does(&["rules", "--tcp"]).contains("a.test"));
     let said = Ran::of(vibepit().args(["rules", "-v"]));
     assert!(said.stderr.contains("over Unix"), "{said:?}");
-    session.end();
+    session.signal(Signal::SIGTERM);
+    assert!(session.wait().success());
     let none: Value = serde_json::from_str(&does(&["sessions", "--json"])).expect("JSON");
     assert_eq!(none, json!({"sessions": []}));
 }
@@ -395,39 +409,25 @@ fn without_xdg_runtime_dir_there_is_a_place_of_our_own_in_tmpdir() {
 }
 
 /// `vibepit sessions --watch --json`, line by line.
-struct Watching {
-    watch: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-}
+struct Watching(Running);
 
 impl Watching {
     fn start(home: &Home) -> Self {
         let mut command = home.vibepit();
-        command
-            .args(["sessions", "--watch", "--json"])
-            .stdout(Stdio::piped());
-        let mut watch = command.spawn().expect("it starts");
-        let lines = BufReader::new(watch.stdout.take().expect("its output")).lines();
-        Self { watch, lines }
+        Self(Running::spawn(
+            command.args(["sessions", "--watch", "--json"]),
+        ))
     }
 
     /// What changed, and of which session.
     #[track_caller]
     fn next(&mut self) -> (String, String) {
-        let line = self.lines.next().expect("a line").expect("UTF-8");
-        let line: Value = serde_json::from_str(&line).expect("JSON on one line");
+        let line: Value = serde_json::from_str(&self.0.line()).expect("JSON on one line");
         let id = line["id"]
             .as_str()
             .or_else(|| line["session"]["id"].as_str());
         let change = line["change"].as_str().expect("a change").to_owned();
         (change, id.expect("an id").to_owned())
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        let _ = self.watch.kill();
-        let _ = self.watch.wait();
     }
 }
 

@@ -195,13 +195,7 @@ fn much_passes_both_ways_at_once_as_it_was_sent() {
 fn a_client_that_does_not_read_makes_the_origin_wait() {
     const DATA: usize = 4 * MUCH;
     let proxy = proxy();
-    let (send, stalled) = mpsc::channel();
-    let send = std::sync::Mutex::new(send);
-    let origin = Origin::serving(move |mut wire| {
-        wire.gives_up_soon();
-        let send = send.lock().expect("a lock").clone();
-        bulk::send_until_stalled(&mut wire, DATA, |sent| send.send(sent).expect("a listener"));
-    });
+    let (origin, stalled) = bulk::stalled_origin(DATA, |_| ());
     let mut tunnel = proxy.tunnel(&target(&origin));
     let sent = stalled.recv().expect("the origin waits");
     assert!(sent < DATA, "nobody made it wait");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,15 @@ impl Process {
             name: name.to_owned(),
             child,
         })
+    }
+
+    /// Starts one that talks to nobody but at its port, and waits until that accepts a connection.
+    pub(crate) fn serving(name: &str, command: &mut Command, port: SocketAddr) -> Result<Self> {
+        let command = command.stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut process = Self::start(name, command)?;
+        process.wait_for_port(port)?;
+        Ok(process)
     }
 
     pub(crate) fn id(&self) -> u32 {

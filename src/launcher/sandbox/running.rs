@@ -90,10 +90,12 @@ impl Running<'_> {
                     Signal::Resized => self.resize().await,
                     Signal::Interrupt | Signal::Quit if !ending => self.kill(signal.name()).await,
                     _ if ending => self.kill("SIGKILL").await,
+                    // As it came: a shell at a terminal ignores SIGTERM and ends by SIGHUP (bash(1),
+                    // SIGNALS), and the exit code tells which it was.
                     _ => {
                         ending = true;
                         grace.set(Some(sleep(GRACE)));
-                        self.kill("SIGTERM").await;
+                        self.kill(signal.name()).await;
                     }
                 },
                 () = when(grace.as_mut().as_pin_mut()), if grace.is_some() => {

@@ -120,6 +120,7 @@ async fn add(
         scope: addition.scope,
         saved_to: None,
         shadowed: added.shadowed,
+        warnings: added.warnings,
         closed,
     })
 }

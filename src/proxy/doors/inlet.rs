@@ -18,7 +18,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::policy::Target;
 
-use super::head::{self, Bad, ChunkTracker, Content, Head, Parsed};
+use super::chunks::ChunkTracker;
+use super::head::{self, Bad, Content, Head, Parsed};
 use super::{HEAD, IDLE};
 
 /// A client's connection behind the strict reader.

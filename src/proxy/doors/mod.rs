@@ -5,6 +5,7 @@
 //! decides.
 
 mod answer;
+mod chunks;
 mod connect;
 mod counted;
 pub(super) mod dns;

@@ -2,9 +2,10 @@
 //! place is seen where it is.
 
 use std::io;
-use std::sync::LazyLock;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{LazyLock, Mutex};
 
-use super::Wire;
+use super::{Origin, Wire};
 
 /// A block whose length divides no buffer's, so that blocks never stand where others stood.
 const BLOCK: usize = 65_521;
@@ -56,6 +57,25 @@ pub(crate) fn send_until_stalled(wire: &mut Wire, length: usize, stalled: impl F
     if let Some(stalled) = stalled {
         stalled(sent);
     }
+}
+
+/// An origin that sends so many bytes behind what it begins with, and tells how many of them were
+/// out when nobody took more.
+pub(crate) fn stalled_origin(
+    length: usize,
+    begin: impl Fn(&mut Wire) + Send + Sync + 'static,
+) -> (Origin, Receiver<usize>) {
+    let (tell, stalled) = mpsc::channel();
+    let tell = Mutex::new(tell);
+    let origin = Origin::serving(move |mut wire| {
+        begin(&mut wire);
+        wire.gives_up_soon();
+        let tell = tell.lock().expect("a lock").clone();
+        send_until_stalled(&mut wire, length, |sent| {
+            tell.send(sent).expect("a listener")
+        });
+    });
+    (origin, stalled)
 }
 
 /// Reads so many bytes, which have to be the data.

@@ -12,15 +12,17 @@ mod origin;
 mod proxy;
 mod require;
 mod resolver;
+mod running;
 mod sandbox;
 mod wire;
 
 pub(crate) use control::Events;
 pub(crate) use home::{Home, Ran, binary};
 pub(crate) use origin::{BlackHole, Origin, closed_port, ok, own_loopback};
-pub(crate) use proxy::{Launch, Proxy};
+pub(crate) use proxy::{Launch, Proxy, announced};
 pub(crate) use require::{ROOTLESS_SCRIPTS, require};
 pub(crate) use resolver::{Resolver, Says};
+pub(crate) use running::Running;
 pub(crate) use sandbox::{Bench, START, Shell, with_engine};
 pub(crate) use wire::{Message, Wire, unescaped};
 

@@ -1,12 +1,11 @@
 //! The proxy under test: the real `vibepit proxy`, with its doors on ports the kernel chose.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -16,6 +15,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::home::binary;
+use super::running::lines;
 use super::{Events, Home, Message, PATIENCE, Ran, Wire, control};
 
 /// How a proxy is to be started.
@@ -67,8 +67,8 @@ impl Launch {
     }
 
     /// Through a program that becomes the proxy, such as `sh -c '…; exec "$@"' sh`.
-    pub(crate) fn through(mut self, wrapper: &[&str]) -> Self {
-        self.wrapper = wrapper.iter().map(OsString::from).collect();
+    pub(crate) fn through(mut self, wrapper: &[impl AsRef<OsStr>]) -> Self {
+        self.wrapper = wrapper.iter().map(Into::into).collect();
         self
     }
 
@@ -133,21 +133,10 @@ impl Launch {
     }
 }
 
-fn announced(line: &str) -> Option<String> {
+/// The id of the session that a proxy announces with this line of its errors, if it does.
+pub(crate) fn announced(line: &str) -> Option<String> {
     let id = line.strip_prefix("vibepit proxy ")?.split(' ').next()?;
     Some(id.to_owned())
-}
-
-fn lines(stderr: ChildStderr) -> Receiver<String> {
-    let (send, receive) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            if send.send(line).is_err() {
-                break;
-            }
-        }
-    });
-    receive
 }
 
 impl Proxy {
@@ -327,7 +316,17 @@ impl Proxy {
     pub(crate) fn audit(&self) -> Vec<Value> {
         // An answer of the log means that the books, and the file, are up to date.
         self.logged();
-        read_audit(&self.audit_file())
+        self.audit_so_far()
+    }
+
+    /// The audit file's lines as it stands; of a proxy that has ended, all of them.
+    #[track_caller]
+    pub(crate) fn audit_so_far(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.audit_file()).expect("the audit file");
+        let lines = text.lines().map(|line| {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+        });
+        lines.collect()
     }
 
     /// The events from now on, or behind a number.
@@ -340,15 +339,6 @@ impl Proxy {
     pub(crate) fn cli(&self, arguments: &[&str]) -> Ran {
         self.home.cli(arguments)
     }
-}
-
-/// The lines of an audit file.
-#[track_caller]
-fn read_audit(path: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(path).expect("the audit file");
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}")))
-        .collect()
 }
 
 impl Drop for Proxy {

@@ -3,17 +3,14 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Command;
 use std::thread;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::{Home, PATIENCE, Ran, engine};
+use super::{Home, Ran, Running, engine};
 
 /// The steps of a start, as the engine tells of them: before the holder of the network runs; before
 /// the proxy does; before it admits; when it admits and the sandbox does not run.
@@ -31,13 +28,8 @@ pub(crate) struct Bench {
     project: PathBuf,
 }
 
-/// A shell in a sandbox.
-pub(crate) struct Shell {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    out: Receiver<String>,
-    err: Receiver<String>,
-}
+/// A shell in a sandbox, and the launcher that carries its streams.
+pub(crate) struct Shell(Running);
 
 impl Bench {
     /// With this `config.toml` of the person's.
@@ -178,21 +170,10 @@ impl Drop for Bench {
 const MARK: &str = "--the-answer-ends-here--";
 
 impl Shell {
-    /// Starts a command whose streams are all piped.
+    /// Starts it with a command.
     #[track_caller]
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        Self {
-            stdin: child.stdin.take(),
-            out: lines(child.stdout.take().expect("its output")),
-            err: lines(child.stderr.take().expect("its errors")),
-            child,
-        }
+        Self(Running::spawn(command))
     }
 
     /// What a script prints, on both streams.
@@ -214,87 +195,23 @@ impl Shell {
         }
     }
 
-    /// Sends a line to the command.
+    /// Ends the shell and waits for the launcher's end: see [`Running::end`].
     #[track_caller]
-    pub(crate) fn tell(&mut self, line: &str) {
-        let stdin = self.stdin.as_mut().expect("an open input");
-        writeln!(stdin, "{line}").expect("the line is taken");
-    }
-
-    /// The next line of its output.
-    #[track_caller]
-    pub(crate) fn line(&mut self) -> String {
-        match self.out.recv_timeout(PATIENCE) {
-            Ok(line) => line,
-            Err(error) => panic!("no line: {error}; {:?}", self.errors_so_far()),
-        }
-    }
-
-    /// Waits for a line of its errors that fits.
-    #[track_caller]
-    pub(crate) fn warns(&mut self, fits: impl Fn(&str) -> bool) -> String {
-        loop {
-            let line = self.err.recv_timeout(PATIENCE).expect("such a line");
-            if fits(&line) {
-                return line;
-            }
-        }
-    }
-
-    fn errors_so_far(&self) -> Vec<String> {
-        self.err.try_iter().collect()
-    }
-
-    /// The launcher.
-    pub(crate) fn pid(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"))
-    }
-
-    /// Sends a signal to the launcher.
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill(self.pid(), signal).expect("a signal");
-    }
-
-    /// Waits for the launcher's end.
-    pub(crate) fn wait(&mut self) -> ExitStatus {
-        self.child.wait().expect("its end")
-    }
-
-    /// Ends the command's input, waits, and gives the exit code and what was said on standard
-    /// error meanwhile.
-    #[track_caller]
-    pub(crate) fn end(mut self) -> (Option<i32>, String) {
-        drop(self.stdin.take());
-        let status = self.wait();
-        let said: Vec<String> = self.err.iter().collect();
-        (status.code(), said.join("\n"))
+    pub(crate) fn end(self) -> (Option<i32>, String) {
+        self.0.end()
     }
 }
 
-impl Drop for Shell {
-    fn drop(&mut self) {
-        // Only what a test did not bring to its end: everything is to be taken away again.
-        drop(self.stdin.take());
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = kill(self.pid(), Signal::SIGTERM);
-            let _ = self.child.wait();
-        }
+impl Deref for Shell {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.0
     }
 }
 
-fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
-    let (send, receive) = channel();
-    thread::spawn(move || {
-        let mut stream = BufReader::new(stream);
-        let mut line = Vec::new();
-        while matches!(stream.read_until(b'\n', &mut line), Ok(1..)) {
-            let text = String::from_utf8_lossy(&line);
-            let text = text.trim_end_matches(['\r', '\n']).to_owned();
-            line.clear();
-            if send.send(text).is_err() {
-                break;
-            }
-        }
-    });
-    receive
+impl DerefMut for Shell {
+    fn deref_mut(&mut self) -> &mut Running {
+        &mut self.0
+    }
 }

@@ -1,7 +1,7 @@
 //! squid as Debian packs it: one process, no cache, no logs, one allowed host.
 
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::Result;
 
@@ -18,12 +18,7 @@ pub(crate) fn start(place: &Place) -> Result<(SocketAddr, Process)> {
     std::fs::write(&file, configuration(address, place.descriptors))?;
     let mut command = Command::new(PROGRAM);
     command.arg("-N").arg("-f").arg(&file);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let mut process = Process::start("squid", &mut command)?;
-    process.wait_for_port(address)?;
+    let process = Process::serving("squid", &mut command, address)?;
     Ok((address, process))
 }
 

@@ -1,7 +1,7 @@
 //! tinyproxy as Debian packs it: a thread a connection, no logs, one allowed host.
 
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::Result;
 
@@ -43,11 +43,6 @@ FilterDefaultDeny Yes
     std::fs::write(&file, configuration)?;
     let mut command = Command::new(PROGRAM);
     command.arg("-d").arg("-c").arg(&file);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let mut process = Process::start("tinyproxy", &mut command)?;
-    process.wait_for_port(address)?;
+    let process = Process::serving("tinyproxy", &mut command, address)?;
     Ok((address, process))
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Aim, Bench, Cell, Metric, Unit, Workload, cell};
+use super::{Aim, Bench, Cell, Metric, Workload, cell};
 use crate::args::Options;
 use crate::contender::{Kind, vibepit};
 
@@ -19,10 +19,6 @@ pub(crate) struct Allow;
 impl Workload for Allow {
     fn name(&self) -> String {
         "allow".to_owned()
-    }
-
-    fn unit(&self) -> Unit {
-        Unit::OPERATIONS
     }
 
     fn subject(&self, _: &Options) -> String {

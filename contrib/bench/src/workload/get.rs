@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::{Aim, Bench, Cell, Metric, Unit, Workload};
+use super::{Aim, Bench, Cell, Metric, Workload};
 use crate::contender::Kind;
 use crate::load::{Client, connect, http};
 use crate::origin::BODY;
@@ -18,10 +18,6 @@ pub(crate) struct Get {
 impl Workload for Get {
     fn name(&self) -> String {
         format!("get-{}", self.clients)
-    }
-
-    fn unit(&self) -> Unit {
-        Unit::OPERATIONS
     }
 
     fn aims(&self) -> Vec<Aim> {

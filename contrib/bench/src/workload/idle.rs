@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::{Aim, Bench, Cell, Metric, Unit, Workload};
+use super::{Aim, Bench, Cell, Metric, Workload};
 use crate::contender::Contender;
 use crate::load::Way;
 
@@ -27,10 +27,6 @@ pub(crate) struct Idle;
 impl Workload for Idle {
     fn name(&self) -> String {
         "idle".to_owned()
-    }
-
-    fn unit(&self) -> Unit {
-        Unit::OPERATIONS
     }
 
     fn aims(&self) -> Vec<Aim> {

@@ -59,7 +59,10 @@ pub(crate) fn all() -> Vec<Box<dyn Workload>> {
 
 pub(crate) trait Workload {
     fn name(&self) -> String;
-    fn unit(&self) -> Unit;
+    /// What is counted.
+    fn unit(&self) -> Unit {
+        Unit::OPERATIONS
+    }
     /// The row that the others are compared with.
     fn subject(&self, options: &Options) -> String {
         options.subject.name().to_owned()

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use tokio::io::AsyncWriteExt;
 
-use super::{Aim, Bench, Cell, Metric, Unit, Workload};
+use super::{Aim, Bench, Cell, Metric, Workload};
 use crate::contender::Kind;
 use crate::load::{Client, connect, http};
 
@@ -19,10 +19,6 @@ pub(crate) struct Refuse {
 impl Workload for Refuse {
     fn name(&self) -> String {
         format!("refuse-{}", self.clients)
-    }
-
-    fn unit(&self) -> Unit {
-        Unit::OPERATIONS
     }
 
     fn aims(&self) -> Vec<Aim> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::setup::ShortTunnel;
-use super::{Aim, Bench, Cell, Metric, Unit, Workload, cell};
+use super::{Aim, Bench, Cell, Metric, Workload, cell};
 use crate::args::Options;
 use crate::contender::{Kind, vibepit};
 use crate::load::Way;
@@ -20,10 +20,6 @@ pub(crate) struct Rules;
 impl Workload for Rules {
     fn name(&self) -> String {
         "rules".to_owned()
-    }
-
-    fn unit(&self) -> Unit {
-        Unit::OPERATIONS
     }
 
     fn subject(&self, _: &Options) -> String {

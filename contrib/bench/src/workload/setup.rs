@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Aim, Bench, Cell, Metric, Unit, Workload};
+use super::{Aim, Bench, Cell, Metric, Workload};
 use crate::load::{Client, Way};
 
 pub(crate) struct SetUp {
@@ -14,10 +14,6 @@ pub(crate) struct SetUp {
 impl Workload for SetUp {
     fn name(&self) -> String {
         format!("setup-{}", self.clients)
-    }
-
-    fn unit(&self) -> Unit {
-        Unit::OPERATIONS
     }
 
     fn aims(&self) -> Vec<Aim> {

@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::AsyncReadExt;
 use tokio_rustls::TlsConnector;
 
-use super::{Aim, Bench, Cell, Unit, Workload};
+use super::{Aim, Bench, Cell, Workload};
 use crate::load::{Client, Way};
 
 pub(crate) struct Tls {
@@ -22,10 +22,6 @@ pub(crate) struct Tls {
 impl Workload for Tls {
     fn name(&self) -> String {
         format!("tls-{}", self.clients)
-    }
-
-    fn unit(&self) -> Unit {
-        Unit::OPERATIONS
     }
 
     fn aims(&self) -> Vec<Aim> {

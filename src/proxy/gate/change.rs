@@ -1,0 +1,256 @@
+//! How the rules change: what a person says live, what files say anew, what time ends.
+//!
+//! Changes follow one another under a lock that the data path never touches. Each makes the next
+//! snapshot from the one that stands and swaps it in whole; only then does it say what came and
+//! what went.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::api::{Addition, PolicyDocument, RuleChange, RuleView, Shadowed};
+use crate::policy::{Entry, Expiry, Origin, Pattern, Ports, Rule, Scope, Verdict};
+
+use super::explain::view;
+use super::refusal::host_ports_remedy;
+use super::snapshot::{Files, Snapshot};
+use super::{Gate, HOST_NAME};
+use crate::proxy::ledger::timestamp;
+
+/// More live rules than a person makes; it bounds what a script can cost.
+const LIVE_RULES_MAX: usize = 100_000;
+
+/// What [`Gate::add`] did.
+#[derive(Default)]
+pub(in crate::proxy) struct AddedRules {
+    /// Entries that are new, or whose verdict or time limit changed.
+    pub(in crate::proxy) added: Vec<String>,
+    /// Entries that stood already.
+    pub(in crate::proxy) existing: Vec<String>,
+    /// Allowed entries that a deny outranks.
+    pub(in crate::proxy) shadowed: Vec<Shadowed>,
+    /// What else keeps allowed entries from taking effect, a sentence each.
+    pub(in crate::proxy) warnings: Vec<String>,
+}
+
+/// There are as many live rules as there may be.
+#[derive(Debug, thiserror::Error)]
+#[error("a session takes at most {LIVE_RULES_MAX} rules live; put them into config.toml")]
+pub(in crate::proxy) struct TooManyRules;
+
+/// What [`Gate::revoke`] did.
+#[derive(Default)]
+pub(in crate::proxy) struct RevokedRules {
+    /// Entries whose live rules are gone.
+    pub(in crate::proxy) removed: Vec<String>,
+    /// Entries that no rule has.
+    pub(in crate::proxy) missing: Vec<String>,
+    /// Rules of these entries that files hold.
+    pub(in crate::proxy) kept: Vec<RuleView>,
+}
+
+impl Gate {
+    /// Adds rules of scope session, all or none.
+    pub(in crate::proxy) fn add(
+        &self,
+        verdict: Verdict,
+        addition: &Addition,
+        actor: &str,
+    ) -> Result<AddedRules, TooManyRules> {
+        let change = self.begin();
+        let snapshot = self.rules.load();
+        let now = Instant::now();
+        let mut same: HashMap<&Entry, Vec<&Rule>> =
+            addition.entries.iter().map(|e| (e, Vec::new())).collect();
+        for rule in snapshot.live().rules() {
+            if let Some(same) = same.get_mut(&rule.entry) {
+                same.push(rule);
+            }
+        }
+        let mut result = AddedRules::default();
+        let mut replaced = HashSet::new();
+        let mut added = Vec::new();
+        for entry in &addition.entries {
+            // Named twice, it is there already the second time.
+            let same = same.remove(entry);
+            let stands = same.as_ref().is_none_or(|same| {
+                let for_ever = |rule: &&Rule| rule.expires.is_none() && addition.ttl.is_none();
+                same.iter().all(|rule| rule.verdict == verdict)
+                    && (snapshot.fixed().find(entry, verdict).is_some()
+                        || same.iter().any(for_ever))
+            });
+            if stands {
+                result.existing.push(entry.to_string());
+                continue;
+            }
+            // A later decision on the same entry replaces the earlier one, opposite or not.
+            replaced.insert(entry);
+            let mut rule = Rule::new(entry.clone(), verdict, Origin::Session, Scope::Session);
+            rule.expires = addition.ttl.map(|ttl| expiry(now, ttl));
+            result.added.push(entry.to_string());
+            added.push(Arc::new(rule));
+        }
+        let (gone, mut live) = parted(&snapshot, |rule| replaced.contains(&rule.entry));
+        live.extend(added.iter().cloned());
+        if live.len() > LIVE_RULES_MAX {
+            return Err(TooManyRules);
+        }
+        self.swap(&change, snapshot.with_live(live));
+        self.tell_removed(&gone, actor);
+        for rule in &added {
+            self.ledger.rule_added(changed(rule, actor));
+        }
+        if verdict == Verdict::Allow {
+            let snapshot = self.rules.load();
+            result.shadowed = shadowed(&snapshot, &addition.entries);
+            let unopened = |entry| unopened(entry, snapshot.host_ports());
+            result.warnings = addition.entries.iter().filter_map(unopened).collect();
+        }
+        Ok(result)
+    }
+
+    /// Removes the live rules of these entries, whatever their verdict.
+    pub(in crate::proxy) fn revoke(&self, entries: &[Entry], actor: &str) -> RevokedRules {
+        let change = self.begin();
+        let snapshot = self.rules.load();
+        let named: HashSet<&Entry> = entries.iter().collect();
+        let (gone, live) = parted(&snapshot, |rule| named.contains(&rule.entry));
+        let removed: HashSet<&Entry> = gone.iter().map(|rule| &rule.entry).collect();
+        let mut result = RevokedRules::default();
+        for entry in entries {
+            if removed.contains(entry) {
+                result.removed.push(entry.to_string());
+            }
+            let fixed = snapshot.fixed();
+            let kept: Vec<_> = [Verdict::Allow, Verdict::Deny]
+                .into_iter()
+                .filter_map(|verdict| fixed.find(entry, verdict))
+                .map(|at| view(&fixed.rules()[at]))
+                .collect();
+            if kept.is_empty() && !removed.contains(entry) {
+                result.missing.push(entry.to_string());
+            }
+            result.kept.extend(kept);
+        }
+        self.swap(&change, snapshot.with_live(live));
+        self.tell_removed(&gone, actor);
+        result
+    }
+
+    /// Removes rules whose time is up. Says how many those were, and when the next one ends.
+    pub(in crate::proxy) fn expire(&self) -> (usize, Option<Instant>) {
+        let change = self.begin();
+        let snapshot = self.rules.load();
+        let now = Instant::now();
+        let (gone, kept) = parted(&snapshot, |rule| !rule.is_live(now));
+        let next = kept
+            .iter()
+            .filter_map(|rule| rule.expires.as_ref())
+            .map(|e| e.at)
+            .min();
+        if !gone.is_empty() {
+            self.swap(&change, snapshot.with_live(kept));
+            self.tell_removed(&gone, "vibepit");
+        }
+        (gone.len(), next)
+    }
+
+    /// Puts what files say now in the place of what they said before, and says how many rules
+    /// those are. Flags are of this session: they were taken at the start and may have been
+    /// revoked.
+    pub(in crate::proxy) fn replace(&self, document: PolicyDocument) -> usize {
+        let change = self.begin();
+        let files = Files::new(document);
+        let rules = files.rule_count();
+        let next = self.rules.load().with_files(files);
+        self.swap(&change, next);
+        rules
+    }
+
+    fn begin(&self) -> MutexGuard<'_, ()> {
+        // A panic in a change leaves the last snapshot, which is whole: go on with it.
+        self.change.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn swap(&self, _change: &MutexGuard<'_, ()>, next: Snapshot) {
+        self.rules.store(Arc::new(next));
+        self.expiry_changed.notify_one();
+    }
+
+    fn tell_removed(&self, gone: &[Arc<Rule>], actor: &str) {
+        for rule in gone {
+            self.ledger.rule_removed(changed(rule, actor));
+        }
+    }
+}
+
+/// The live rules that go, and those that stay.
+fn parted(snapshot: &Snapshot, goes: impl Fn(&Rule) -> bool) -> (Vec<Arc<Rule>>, Vec<Arc<Rule>>) {
+    snapshot
+        .live()
+        .rules()
+        .iter()
+        .cloned()
+        .partition(|rule| goes(rule))
+}
+
+/// Which of these entries, just allowed, a deny rule outranks.
+fn shadowed(snapshot: &Snapshot, entries: &[Entry]) -> Vec<Shadowed> {
+    let denies: Vec<&Rule> = snapshot
+        .rules()
+        .filter(|rule| rule.verdict == Verdict::Deny)
+        .collect();
+    entries
+        .iter()
+        .filter_map(|entry| {
+            let by = denies.iter().find(|deny| deny.entry.shadows(entry))?;
+            Some(Shadowed {
+                entry: entry.to_string(),
+                by: view(by),
+            })
+        })
+        .collect()
+}
+
+/// That an entry, just allowed, leaves ports of the host closed, which no rule opens.
+fn unopened(entry: &Entry, open: &[u16]) -> Option<String> {
+    if !matches!(entry.pattern(), Pattern::Name(name) if name.as_str() == HOST_NAME) {
+        return None;
+    }
+    let ports = match entry.ports() {
+        Ports::One(port) => vec![port.get()],
+        Ports::Web => vec![80, 443],
+        Ports::Any => {
+            return Some(format!(
+                "{entry} opens no port of the host: that takes each port in allow_host_ports in \
+                 config.toml, then vibepit run again"
+            ));
+        }
+    };
+    let closed: Vec<_> = ports
+        .into_iter()
+        .filter(|port| !open.contains(port))
+        .collect();
+    let named: Vec<_> = closed.iter().map(u16::to_string).collect();
+    (!closed.is_empty()).then(|| {
+        format!(
+            "{entry} does not open port {} of the host: that takes {}",
+            named.join(" and "),
+            host_ports_remedy(&closed)
+        )
+    })
+}
+
+fn changed(rule: &Rule, actor: &str) -> RuleChange {
+    RuleChange {
+        rule: view(rule),
+        actor: actor.to_owned(),
+    }
+}
+
+fn expiry(now: Instant, ttl: Duration) -> Box<Expiry> {
+    Box::new(Expiry {
+        at: now + ttl,
+        shown: timestamp(SystemTime::now() + ttl),
+    })
+}

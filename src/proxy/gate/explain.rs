@@ -1,0 +1,95 @@
+//! What people are shown of the rules: the list of them, and why a target goes through or not.
+
+use std::time::Instant;
+
+use crate::api::{Admission, Explanation, RuleView};
+use crate::policy::{Reason, Rule, Target};
+
+use super::Gate;
+use super::judge::Judgement;
+use super::snapshot::Which;
+
+impl Gate {
+    /// Every rule in force, files first.
+    pub(in crate::proxy) fn rules(&self) -> Vec<RuleView> {
+        let now = Instant::now();
+        let snapshot = self.rules.load();
+        let in_force = snapshot.rules().filter(|rule| rule.is_live(now));
+        in_force.map(view).collect()
+    }
+
+    /// How many rules are in force.
+    pub(in crate::proxy) fn rule_count(&self) -> usize {
+        self.rules.load().rule_count()
+    }
+
+    /// What happens to a request for a target, and why.
+    pub(in crate::proxy) fn explain(&self, target: &Target) -> Explanation {
+        let snapshot = self.rules.load();
+        let now = Instant::now();
+        let judgement = snapshot.judge(target, now);
+        let (admission, reason, which, says) = match judgement {
+            Judgement::Allow(Which::HostPort) => (
+                Admission::Allow,
+                Reason::Allowed,
+                None,
+                format!("port {} is in allow_host_ports", target.port),
+            ),
+            Judgement::Allow(which) => {
+                let rule = snapshot.rule(which);
+                let from = rule.map_or_else(String::new, |rule| rule.origin.to_string());
+                let says = format!(
+                    "the rule \"allow {}\" ({from}) covers it",
+                    snapshot.entry(which)
+                );
+                (Admission::Allow, Reason::Allowed, Some(which), says)
+            }
+            Judgement::Deny(which) => {
+                let says = format!("the rule \"deny {}\" refuses it", snapshot.entry(which));
+                (Admission::Deny, Reason::DeniedByRule, Some(which), says)
+            }
+            Judgement::Screened(why) => (
+                Admission::Deny,
+                Reason::ScreenedAddress,
+                None,
+                format!("it is never dialled: {why}"),
+            ),
+            Judgement::Unlisted => {
+                let says = format!("no rule covers it; to allow it: vibepit allow {target}");
+                (Admission::Deny, Reason::Unlisted, None, says)
+            }
+        };
+        let rule = which.and_then(|which| snapshot.rule(which)).map(view);
+        let outranked = snapshot
+            .matching(target)
+            .filter(|other| other.is_live(now))
+            .map(view)
+            .filter(|other| Some(other) != rule.as_ref())
+            .collect();
+        let nearest = match reason {
+            Reason::Unlisted => snapshot.nearest(target, now).map(view),
+            _ => None,
+        };
+        Explanation {
+            target: target.to_string(),
+            admission,
+            reason,
+            says,
+            rule,
+            outranked,
+            nearest,
+        }
+    }
+}
+
+/// A rule as it is shown.
+pub(super) fn view(rule: &Rule) -> RuleView {
+    RuleView {
+        entry: rule.entry.to_string(),
+        verdict: rule.verdict,
+        origin: rule.origin,
+        scope: rule.scope,
+        expires_at: rule.expires.as_ref().map(|expiry| expiry.shown.clone()),
+        hits: rule.hits(),
+    }
+}

@@ -1,0 +1,141 @@
+//! Admission: the only owner of the rules in force, and the only maker of a [`Permit`].
+//!
+//! A door asks the gate about a target and gets a permit or a [`Refusal`]; `dial` takes nothing
+//! but a permit, so that going round the policy does not compile. The rules are a [`snapshot`]
+//! behind one atomic pointer: the data path loads it, has it [`judge`] a target and never waits;
+//! a [`change`] builds a new one and swaps it in. What people are shown is in [`explain`].
+//!
+//! The gate knows no protocol and no connection: it decides about a target, and says whether
+//! what it decided still holds.
+
+mod change;
+mod explain;
+mod judge;
+mod refusal;
+mod snapshot;
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use crate::api::PolicyDocument;
+use crate::policy::{Door, Host, Reason, Screen, Target};
+
+use self::judge::Judgement;
+pub(super) use self::refusal::Refusal;
+use self::snapshot::{Snapshot, Which};
+use super::ledger::Ledger;
+
+/// The name under which the sandbox reaches services of the host.
+pub(super) const HOST_NAME: &str = "host.vibepit";
+
+/// The policy of a session, as it stands.
+pub(super) struct Gate {
+    rules: ArcSwap<Snapshot>,
+    /// Held while a change is made, so that changes follow one another. The data path never
+    /// touches it.
+    change: Mutex<()>,
+    ledger: Ledger,
+    /// Wakes whoever removes rules whose time is up.
+    pub(super) expiry_changed: Notify,
+}
+
+/// The right to reach one target, once. Only the gate makes one.
+pub(super) struct Permit {
+    target: Target,
+    door: Door,
+    snapshot: Arc<Snapshot>,
+    which: Which,
+}
+
+impl Permit {
+    /// What may be reached.
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The door it was asked for through.
+    pub(super) fn door(&self) -> Door {
+        self.door
+    }
+
+    /// The rule that gives the right, for people.
+    pub(super) fn rule(&self) -> String {
+        self.snapshot.entry(self.which)
+    }
+
+    /// The screen that the target's addresses have to pass.
+    pub(super) fn screen(&self) -> &Screen {
+        self.snapshot.screen()
+    }
+
+    /// The port of the host's loopback that this permit is for, if it is for one.
+    pub(super) fn host_port(&self) -> Option<u16> {
+        matches!(self.which, Which::HostPort).then_some(self.target.port)
+    }
+}
+
+impl Gate {
+    /// A gate with the rules that a document says hold from the start.
+    pub(super) fn new(document: PolicyDocument, ledger: Ledger) -> Self {
+        Self {
+            rules: ArcSwap::from_pointee(Snapshot::new(document)),
+            change: Mutex::new(()),
+            ledger,
+            expiry_changed: Notify::new(),
+        }
+    }
+
+    /// Decides about a request, and notes a refusal. Asynchronous, since a person may have to
+    /// be asked.
+    pub(super) async fn admit(&self, target: Target, door: Door) -> Result<Permit, Refusal> {
+        let snapshot = self.rules.load_full();
+        let (refusal, rule) = match snapshot.judge(&target, Instant::now()) {
+            Judgement::Allow(which) => {
+                snapshot.hit(which);
+                return Ok(Permit {
+                    target,
+                    door,
+                    snapshot,
+                    which,
+                });
+            }
+            Judgement::Deny(which) => {
+                snapshot.hit(which);
+                let rule = snapshot.entry(which);
+                (Refusal::denied(&target, &rule), Some(rule))
+            }
+            Judgement::Screened(why) => (Refusal::screened(&target, why), None),
+            Judgement::Unlisted => (Refusal::unlisted(&target), None),
+        };
+        self.note(&target, door, &refusal, rule).await;
+        Err(refusal)
+    }
+
+    /// Whether a name would be admitted on some port: what the DNS door has to know. If not, why.
+    pub(super) fn admits_name(&self, host: &Host) -> Result<(), (Reason, String)> {
+        let snapshot = self.rules.load();
+        match snapshot.judge_name(host, Instant::now()) {
+            Judgement::Allow(_) => Ok(()),
+            Judgement::Deny(which) => Err((
+                Reason::DeniedByRule,
+                format!("denied by the rule {}", snapshot.entry(which)),
+            )),
+            Judgement::Screened(why) => Err((Reason::ScreenedAddress, why.to_owned())),
+            Judgement::Unlisted => Err((Reason::Unlisted, "no rule allows it".to_owned())),
+        }
+    }
+
+    /// Whether what a permit gave still holds. Asked when rules have changed under an open
+    /// connection.
+    pub(super) fn still_admits(&self, permit: &Permit) -> bool {
+        let now = self.rules.load();
+        now.generation() == permit.snapshot.generation()
+            || matches!(
+                now.judge(&permit.target, Instant::now()),
+                Judgement::Allow(_)
+            )
+    }
+}

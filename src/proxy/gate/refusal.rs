@@ -1,0 +1,158 @@
+//! Refusals: why a request does not go on, in words, and the note of it in the ledger.
+
+use std::time::SystemTime;
+
+use crate::policy::{Door, Host, Reason, Target};
+
+use super::Gate;
+use super::judge::is_host_name;
+use crate::proxy::ledger::Refused;
+
+/// Why a request does not go on. What the door answers is made from this alone.
+#[derive(Debug)]
+pub(in crate::proxy) struct Refusal {
+    /// From the closed list.
+    pub(in crate::proxy) reason: Reason,
+    /// `host:port`, or as much of what was sent as can be shown, escaped.
+    pub(in crate::proxy) what: String,
+    /// One clause for a person: why.
+    pub(in crate::proxy) why: String,
+    /// What would let it through, as the person outside would type it; empty if nothing would.
+    pub(in crate::proxy) remedy: String,
+}
+
+impl Refusal {
+    /// A deny rule covers it.
+    pub(super) fn denied(target: &Target, rule: &str) -> Self {
+        Self {
+            reason: Reason::DeniedByRule,
+            what: target.to_string(),
+            why: format!("the rule \"deny {rule}\" refuses it"),
+            remedy: format!("vibepit revoke {rule}"),
+        }
+    }
+
+    /// No rule can open it.
+    pub(super) fn screened(target: &Target, why: &str) -> Self {
+        Self {
+            reason: Reason::ScreenedAddress,
+            what: target.to_string(),
+            why: format!("it is never asked about: {why}"),
+            remedy: screened_remedy(target),
+        }
+    }
+
+    /// No rule covers it.
+    pub(super) fn unlisted(target: &Target) -> Self {
+        Self {
+            reason: Reason::Unlisted,
+            what: target.to_string(),
+            why: "no rule allows it".to_owned(),
+            remedy: format!("vibepit allow {target}"),
+        }
+    }
+}
+
+impl Gate {
+    /// A request that cannot be judged, because it cannot be parsed.
+    pub(in crate::proxy) async fn malformed(
+        &self,
+        sent: &[u8],
+        door: Door,
+        why: String,
+    ) -> Refusal {
+        let what = shown(sent);
+        let refused = Refused {
+            at: SystemTime::now(),
+            domain: what.clone(),
+            port: None,
+            door,
+            reason: Reason::Malformed,
+            rule: None,
+            detail: Some(why.clone()),
+        };
+        self.ledger.refused(refused).await;
+        Refusal {
+            reason: Reason::Malformed,
+            what,
+            why,
+            remedy: String::new(),
+        }
+    }
+
+    /// An admitted request that could not be carried out.
+    pub(in crate::proxy) async fn failed(
+        &self,
+        target: &Target,
+        door: Door,
+        rule: String,
+        reason: Reason,
+        why: String,
+    ) -> Refusal {
+        let remedy = match reason {
+            Reason::ScreenedAddress => screened_remedy(target),
+            _ => String::new(),
+        };
+        let refusal = Refusal {
+            reason,
+            what: target.to_string(),
+            why,
+            remedy,
+        };
+        self.note(target, door, &refusal, Some(rule)).await;
+        refusal
+    }
+
+    /// Notes a name that the DNS door refused.
+    pub(in crate::proxy) async fn refused_name(&self, host: &Host, reason: Reason, why: String) {
+        let refused = Refused {
+            at: SystemTime::now(),
+            domain: host.to_string(),
+            port: None,
+            door: Door::Dns,
+            reason,
+            rule: None,
+            detail: Some(why),
+        };
+        self.ledger.refused(refused).await;
+    }
+
+    /// Notes a refusal of a target.
+    pub(super) async fn note(
+        &self,
+        target: &Target,
+        door: Door,
+        refusal: &Refusal,
+        rule: Option<String>,
+    ) {
+        let refused = Refused {
+            at: SystemTime::now(),
+            domain: target.host.to_string(),
+            port: Some(target.port),
+            door,
+            reason: refusal.reason,
+            rule,
+            detail: Some(refusal.why.clone()),
+        };
+        self.ledger.refused(refused).await;
+    }
+}
+
+fn screened_remedy(target: &Target) -> String {
+    if is_host_name(&target.host) {
+        host_ports_remedy(&[target.port])
+    } else {
+        "allow_cidr in config.toml, if that network is meant to be reached".to_owned()
+    }
+}
+
+/// What opens ports of the host.
+pub(super) fn host_ports_remedy(ports: &[u16]) -> String {
+    format!("allow_host_ports = {ports:?} in config.toml, then vibepit run again")
+}
+
+/// What the sandbox sent, made fit for a log: escaped, and no longer than a name can be.
+fn shown(sent: &[u8]) -> String {
+    let cut = &sent[..sent.len().min(256)];
+    cut.escape_ascii().to_string()
+}

@@ -62,7 +62,14 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
     let before = cli.reach.or_environment();
     match command {
         Command::Run(args) => threads()?.block_on(run::run(args, out)),
-        Command::Proxy(args) => threads()?.block_on(proxy::run(args, out)),
+        Command::Proxy(args) => {
+            let runtime = threads()?;
+            let outcome = runtime.block_on(proxy::run(args, out));
+            // Not dropped: that waits for the thread that reads standard input, which may stay
+            // open for ever when the engine behind it was killed.
+            runtime.shutdown_background();
+            outcome
+        }
         Command::Sessions(args) => one_thread()?.block_on(sessions::run(&args, out)),
         Command::Status(reach) => one_thread()?.block_on(status::run(&reach.or(before), out)),
         Command::Allow(args) => {

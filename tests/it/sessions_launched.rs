@@ -139,8 +139,11 @@ fn a_proxy_ends_when_its_launcher_does_even_if_its_input_stays_open() {
     let home = Home::new();
     let mut session = Launched::start(&home, "demo", None);
     let (line, _) = session.lifeline.accept().expect("the proxy's connection");
+    // Waiting for a child closes its input if it is still there.
+    let input = session.proxy.stdin.take().expect("its input");
     drop(line);
     assert_eq!(session.proxy.wait().expect("its end").code(), Some(0));
+    drop(input);
     assert!(!session.dir.control_socket().exists());
 }
 

@@ -8,6 +8,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -32,7 +33,12 @@ pub(super) struct Inlet {
     deadline: Pin<Box<Sleep>>,
     head_begun: bool,
     fault: ContentFault,
+    asterisk: Asterisk,
 }
+
+/// Whether the request whose head passed last goes on as `*`: hyper's URL has no empty path that
+/// could tell. It asks for no next head before it has handed over the one that it read.
+pub(super) type Asterisk = Arc<AtomicBool>;
 
 /// What is wrong with the content that is passing, for whoever answers its request: all that hyper
 /// tells is that it ended too early. (Nobody asks once the answer is out: the connection ends.)
@@ -78,7 +84,12 @@ pub(super) enum Ending {
 
 impl Inlet {
     /// Reads on from what was read already.
-    pub(super) fn new(stream: TcpStream, buffer: BytesMut, fault: ContentFault) -> Self {
+    pub(super) fn new(
+        stream: TcpStream,
+        buffer: BytesMut,
+        fault: ContentFault,
+        asterisk: Asterisk,
+    ) -> Self {
         Self {
             stream,
             buffer,
@@ -86,6 +97,7 @@ impl Inlet {
             deadline: Box::pin(sleep(IDLE)),
             head_begun: false,
             fault,
+            asterisk,
         }
     }
 
@@ -108,7 +120,12 @@ impl Inlet {
                 head::parse(&self.buffer)
             };
             match parsed {
-                Ok(Parsed::Complete(Head::Forward { length, content })) => {
+                Ok(Parsed::Complete(Head::Forward {
+                    length,
+                    content,
+                    asterisk,
+                })) => {
+                    self.asterisk.store(asterisk, Ordering::Relaxed);
                     self.head_begun = false;
                     self.deadline.as_mut().reset(Instant::now() + IDLE);
                     self.state = State::Passing(length, content);

@@ -14,7 +14,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::policy::Target;
@@ -24,8 +23,8 @@ use super::head::{self, Bad, Content, Head, Parsed};
 use super::{HEAD, IDLE};
 
 /// A client's connection behind the strict reader.
-pub(super) struct Inlet {
-    stream: TcpStream,
+pub(super) struct Inlet<S> {
+    stream: S,
     /// Read, and not yet let through.
     buffer: BytesMut,
     state: State,
@@ -82,10 +81,10 @@ pub(super) enum Ending {
     Bad(Bad),
 }
 
-impl Inlet {
+impl<S> Inlet<S> {
     /// Reads on from what was read already.
     pub(super) fn new(
-        stream: TcpStream,
+        stream: S,
         buffer: BytesMut,
         fault: ContentFault,
         asterisk: Asterisk,
@@ -103,7 +102,7 @@ impl Inlet {
 
     /// What is left when hyper is done: the connection, what was read of it and not let through,
     /// and why it ended. `None` while hyper could have gone on: an upgrade.
-    pub(super) fn into_parts(self) -> (TcpStream, BytesMut, Option<Ending>) {
+    pub(super) fn into_parts(self) -> (S, BytesMut, Option<Ending>) {
         let ending = match self.state {
             State::Ended(ending) => Some(ending),
             _ => None,
@@ -112,7 +111,10 @@ impl Inlet {
     }
 
     /// Goes on until there is something to let through, or the end is known.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncRead + Unpin,
+    {
         loop {
             let parsed = if self.buffer.is_empty() {
                 Ok(Parsed::Partial)
@@ -174,7 +176,7 @@ impl Inlet {
 
 /// Reads into the room behind a buffer's bytes.
 fn read_more(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + Unpin),
     cx: &mut Context<'_>,
     buffer: &mut BytesMut,
 ) -> Poll<io::Result<usize>> {
@@ -185,7 +187,7 @@ fn read_more(
     Poll::Ready(Ok(window.filled().len()))
 }
 
-impl AsyncRead for Inlet {
+impl<S: AsyncRead + Unpin> AsyncRead for Inlet<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -271,7 +273,7 @@ impl Remaining {
     }
 }
 
-impl AsyncWrite for Inlet {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Inlet<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -298,5 +300,57 @@ impl AsyncWrite for Inlet {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    fn inlet() -> (DuplexStream, Inlet<DuplexStream>) {
+        let (client, stream) = duplex(64);
+        let (fault, asterisk) = Default::default();
+        (client, Inlet::new(stream, BytesMut::new(), fault, asterisk))
+    }
+
+    /// What passes until the input ends, and why it did.
+    async fn passes(mut inlet: Inlet<DuplexStream>) -> (String, Option<Ending>) {
+        let mut passed = String::new();
+        inlet.read_to_string(&mut passed).await.unwrap();
+        (passed, inlet.into_parts().2)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_idle_between_two_requests_ends_without_a_word() {
+        let (mut client, inlet) = inlet();
+        let head = "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n";
+        client.write_all(head.as_bytes()).await.unwrap();
+        let (passed, ending) = passes(inlet).await;
+        assert_eq!(passed, head);
+        assert!(matches!(ending, Some(Ending::Done)), "{ending:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_later_head_that_is_never_finished_is_too_slow_however_it_trickles() {
+        for pause in [Duration::from_secs(1), 2 * IDLE] {
+            let (mut client, inlet) = inlet();
+            tokio::spawn(async move {
+                let begun =
+                    b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\nGET http://b.test/";
+                client.write_all(begun).await.unwrap();
+                while client.write_all(b"a").await.is_ok() {
+                    sleep(pause).await;
+                }
+            });
+            let (_, ending) = passes(inlet).await;
+            let Some(Ending::Bad(bad)) = ending else {
+                panic!("{ending:?}")
+            };
+            assert_eq!(bad.status, 408, "{bad:?}");
+            assert!(bad.sent.starts_with(b"http://b.test/"), "{bad:?}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -28,9 +29,9 @@ pub(super) struct Inlet<S> {
     /// Read, and not yet let through.
     buffer: BytesMut,
     state: State,
-    /// When the silence, or the head, has lasted for too long.
+    /// When what the client is given time for has lasted for too long.
     deadline: Pin<Box<Sleep>>,
-    head_begun: bool,
+    given: Option<Duration>,
     fault: ContentFault,
     asterisk: Asterisk,
 }
@@ -94,7 +95,7 @@ impl<S> Inlet<S> {
             buffer,
             state: State::Head,
             deadline: Box::pin(sleep(IDLE)),
-            head_begun: false,
+            given: None,
             fault,
             asterisk,
         }
@@ -128,8 +129,7 @@ impl<S> Inlet<S> {
                     asterisk,
                 })) => {
                     self.asterisk.store(asterisk, Ordering::Relaxed);
-                    self.head_begun = false;
-                    self.deadline.as_mut().reset(Instant::now() + IDLE);
+                    self.given = None;
                     self.state = State::Passing(length, content);
                     return Poll::Ready(Ok(()));
                 }
@@ -141,9 +141,12 @@ impl<S> Inlet<S> {
                 Ok(Parsed::Partial) => {}
                 Err(bad) => return self.end(Ending::Bad(bad)),
             }
-            if !self.buffer.is_empty() && !self.head_begun {
-                self.head_begun = true;
-                self.deadline.as_mut().reset(Instant::now() + HEAD);
+            // Silence counts from when a head is waited for: how long an answer takes is not up to
+            // the client.
+            let due = if self.buffer.is_empty() { IDLE } else { HEAD };
+            if self.given != Some(due) {
+                self.given = Some(due);
+                self.deadline.as_mut().reset(Instant::now() + due);
             }
             let read = match read_more(&mut self.stream, cx, &mut self.buffer) {
                 Poll::Ready(read) => read?,
@@ -305,8 +308,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inlet<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -331,6 +332,23 @@ mod tests {
         let (passed, ending) = passes(inlet).await;
         assert_eq!(passed, head);
         assert!(matches!(ending, Some(Ending::Done)), "{ending:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_takes_long_leaves_the_client_its_time_for_the_next_request() {
+        let (mut client, mut inlet) = inlet();
+        let head = b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n";
+        client.write_all(head).await.unwrap();
+        let mut passed = vec![0; head.len()];
+        inlet.read_exact(&mut passed).await.unwrap();
+        sleep(2 * IDLE).await;
+        tokio::spawn(async move {
+            sleep(IDLE / 2).await;
+            client.write_all(head).await.unwrap();
+            client
+        });
+        let (passed, _) = passes(inlet).await;
+        assert_eq!(passed.as_bytes(), head);
     }
 
     #[tokio::test(start_paused = true)]

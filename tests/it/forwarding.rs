@@ -427,6 +427,28 @@ fn a_client_that_wants_to_close_is_closed() {
 }
 
 #[test]
+fn options_without_a_path_ask_about_the_whole_server() {
+    let (proxy, origin) = (proxy(), Origin::plain());
+    let mut client = proxy.client();
+    // All at once: each is what it is, whatever stands around it.
+    let paths = ["", "/", "", "/*", "?"];
+    for path in paths {
+        client.send(format!("{}\r\n", head("OPTIONS", &origin, path)));
+    }
+    client.send(format!("{}\r\n", head("GET", &origin, "")));
+    for line in [
+        "OPTIONS *",
+        "OPTIONS /",
+        "OPTIONS *",
+        "OPTIONS /*",
+        "OPTIONS /?",
+        "GET /",
+    ] {
+        assert_eq!(client.answer().text(), format!("{line} HTTP/1.1"));
+    }
+}
+
+#[test]
 fn options_are_for_the_origin_unless_their_hops_are_spent() {
     let (proxy, origin) = (proxy(), Origin::plain());
     let mut client = proxy.client();

@@ -21,7 +21,13 @@ pub(super) enum Head {
     /// CONNECT: a tunnel to the target. `length` bytes of head.
     Connect { target: Target, length: usize },
     /// Any other method, in absolute form: `length` bytes of head, and then the content.
-    Forward { length: usize, content: Content },
+    /// `asterisk`: it is OPTIONS without path and query, which asks about the server as a whole and
+    /// goes on as `*` (RFC 9112, section 3.2.4).
+    Forward {
+        length: usize,
+        content: Content,
+        asterisk: bool,
+    },
 }
 
 /// How a request's content is delimited (RFC 9112, section 6).
@@ -160,7 +166,8 @@ pub(super) fn parse(buffer: &[u8]) -> Result<Parsed, Bad> {
         // RFC 9110, section 9.3.8: it would show the sandbox what the proxy adds.
         return Err(Bad::new(405, "TRACE is not served", window));
     }
-    forward_target(path.as_bytes()).map_err(|error| Bad::new(400, error.to_string(), window))?;
+    let (_, rest) =
+        forward_target(path.as_bytes()).map_err(|error| Bad::new(400, error, window))?;
     // hyper reads it again, and would refuse what it cannot read without a word in the log.
     if Uri::try_from(path).is_err() {
         return Err(bad(
@@ -170,12 +177,13 @@ pub(super) fn parse(buffer: &[u8]) -> Result<Parsed, Bad> {
     Ok(Parsed::Complete(Head::Forward {
         length: window.len(),
         content,
+        asterisk: method == "OPTIONS" && rest.is_empty(),
     }))
 }
 
-/// The target of an absolute-form request (RFC 9112, section 3.2.2): `http` only, since what is
-/// to be encrypted end to end asks for a tunnel.
-pub(super) fn forward_target(path: &[u8]) -> Result<Target, String> {
+/// The target of an absolute-form request (RFC 9112, section 3.2.2), and its path and query:
+/// `http` only, since what is to be encrypted end to end asks for a tunnel.
+fn forward_target(path: &[u8]) -> Result<(Target, &[u8]), String> {
     let scheme_end = path.windows(3).position(|window| window == b"://");
     let (Some(scheme_end), false) = (scheme_end, path.starts_with(b"/")) else {
         return Err("this is a proxy: it takes CONNECT host:port, or http://host/path".to_owned());
@@ -194,7 +202,11 @@ pub(super) fn forward_target(path: &[u8]) -> Result<Target, String> {
         .iter()
         .position(|byte| matches!(byte, b'/' | b'?'))
         .unwrap_or(rest.len());
-    Target::from_authority_or(&rest[..end], 80).map_err(|error| error.to_string())
+    let (authority, rest) = rest.split_at(end);
+    match Target::from_authority_or(authority, 80) {
+        Ok(target) => Ok((target, rest)),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Where the head ends, if it does within the buffer: behind the first empty line. A line feed
@@ -293,9 +305,9 @@ mod tests {
 
     fn content(head: &str) -> Content {
         match parse(head.as_bytes()) {
-            Ok(Parsed::Complete(Head::Forward { content, length })) if length == head.len() => {
-                content
-            }
+            Ok(Parsed::Complete(Head::Forward {
+                content, length, ..
+            })) if length == head.len() => content,
             other => panic!("{head:?}: {other:?}"),
         }
     }
@@ -374,8 +386,30 @@ mod tests {
             let head = format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n");
             assert_eq!(status(&head), 400, "{path}");
         }
-        let target = forward_target(b"HTTP://A.test:8080?q").expect("target");
-        assert_eq!(target.to_string(), "a.test:8080");
+        let (target, rest) = forward_target(b"HTTP://A.test:8080?q").expect("target");
+        assert_eq!(
+            (target.to_string().as_str(), rest),
+            ("a.test:8080", &b"?q"[..])
+        );
+    }
+
+    #[test]
+    fn options_without_path_and_query_are_about_the_whole_server() {
+        for (line, expected) in [
+            ("OPTIONS http://a.test", true),
+            ("OPTIONS http://a.test:8080", true),
+            ("OPTIONS http://a.test/", false),
+            ("OPTIONS http://a.test/*", false),
+            ("OPTIONS http://a.test?", false),
+            ("GET http://a.test", false),
+        ] {
+            let head = format!("{line} HTTP/1.1\r\nHost: a.test\r\n\r\n");
+            let Ok(Parsed::Complete(Head::Forward { asterisk, .. })) = parse(head.as_bytes())
+            else {
+                panic!("{line} is not taken");
+            };
+            assert_eq!(asterisk, expected, "{line}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 use std::time::Duration;
@@ -38,7 +39,7 @@ use super::counted::Counted;
 use super::doorbell::Doorbell;
 use super::fields::{for_client, for_origin, hops_left, repeatable, strip_hop_by_hop};
 use super::head::Bad;
-use super::inlet::{ContentFault, Ending, Inlet};
+use super::inlet::{Asterisk, ContentFault, Ending, Inlet};
 use super::{Road, answer, connect, refuse};
 
 /// How long an origin may think before the first byte of its answer: language models think long.
@@ -59,12 +60,14 @@ pub(super) async fn serve(
         driver: Mutex::new(None),
         upgraded: Mutex::new(None),
     });
-    let inlet = Inlet::new(stream, buffer, client.fault.clone());
+    let asterisk = Asterisk::default();
+    let inlet = Inlet::new(stream, buffer, client.fault.clone(), Arc::clone(&asterisk));
     let service = {
         let client = Arc::clone(&client);
         service_fn(move |request| {
             let client = Arc::clone(&client);
-            async move { Ok::<_, Infallible>(client.exchange(request).await) }
+            let asterisk = asterisk.load(Ordering::Relaxed);
+            async move { Ok::<_, Infallible>(client.exchange(request, asterisk).await) }
         })
     };
     let connection = server::Builder::new()
@@ -157,8 +160,8 @@ type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 type Answer = Response<Either<Counted, Full<Bytes>>>;
 
 impl Client {
-    /// One request and its answer.
-    async fn exchange(&self, request: Request<Incoming>) -> Answer {
+    /// One request and its answer. `asterisk`: see [`Asterisk`].
+    async fn exchange(&self, request: Request<Incoming>, asterisk: bool) -> Answer {
         let authority = request
             .uri()
             .authority()
@@ -172,7 +175,7 @@ impl Client {
             return answer;
         }
         let has_content = !request.body().is_end_stream();
-        match self.forward(target, request).await {
+        match self.forward(target, request, asterisk).await {
             Ok(answer) => answer,
             Err(turned) => {
                 let mut answer = answer::response(&turned);
@@ -199,6 +202,7 @@ impl Client {
         &self,
         target: Target,
         request: Request<Incoming>,
+        asterisk: bool,
     ) -> Result<Answer, NotConnected> {
         let permit = self.road.admit(target.clone(), Door::Http).await?;
         let rule = permit.rule();
@@ -215,7 +219,10 @@ impl Client {
             }
         };
         let passage = Arc::new(passage);
-        let (request, asked_upgrade) = for_origin(request, &target, &passage);
+        let (mut request, asked_upgrade) = for_origin(request, &target, &passage);
+        if asterisk {
+            *request.uri_mut() = Uri::from_static("*");
+        }
         let spare = reused.then(|| repeatable(&request)).flatten();
         let mut sent = timeout(ANSWER, sender.try_send_request(request)).await;
         if let Ok(Err(error)) = &mut sent

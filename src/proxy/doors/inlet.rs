@@ -8,12 +8,13 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::policy::Target;
@@ -23,16 +24,21 @@ use super::head::{self, Bad, Content, Head, Parsed};
 use super::{HEAD, IDLE};
 
 /// A client's connection behind the strict reader.
-pub(super) struct Inlet {
-    stream: TcpStream,
+pub(super) struct Inlet<S> {
+    stream: S,
     /// Read, and not yet let through.
     buffer: BytesMut,
     state: State,
-    /// When the silence, or the head, has lasted for too long.
+    /// When what the client is given time for has lasted for too long.
     deadline: Pin<Box<Sleep>>,
-    head_begun: bool,
+    given: Option<Duration>,
     fault: ContentFault,
+    asterisk: Asterisk,
 }
+
+/// Whether the request whose head passed last goes on as `*`: hyper's URL has no empty path that
+/// could tell. It asks for no next head before it has handed over the one that it read.
+pub(super) type Asterisk = Arc<AtomicBool>;
 
 /// What is wrong with the content that is passing, for whoever answers its request: all that hyper
 /// tells is that it ended too early. (Nobody asks once the answer is out: the connection ends.)
@@ -76,22 +82,28 @@ pub(super) enum Ending {
     Bad(Bad),
 }
 
-impl Inlet {
+impl<S> Inlet<S> {
     /// Reads on from what was read already.
-    pub(super) fn new(stream: TcpStream, buffer: BytesMut, fault: ContentFault) -> Self {
+    pub(super) fn new(
+        stream: S,
+        buffer: BytesMut,
+        fault: ContentFault,
+        asterisk: Asterisk,
+    ) -> Self {
         Self {
             stream,
             buffer,
             state: State::Head,
             deadline: Box::pin(sleep(IDLE)),
-            head_begun: false,
+            given: None,
             fault,
+            asterisk,
         }
     }
 
     /// What is left when hyper is done: the connection, what was read of it and not let through,
     /// and why it ended. `None` while hyper could have gone on: an upgrade.
-    pub(super) fn into_parts(self) -> (TcpStream, BytesMut, Option<Ending>) {
+    pub(super) fn into_parts(self) -> (S, BytesMut, Option<Ending>) {
         let ending = match self.state {
             State::Ended(ending) => Some(ending),
             _ => None,
@@ -100,7 +112,10 @@ impl Inlet {
     }
 
     /// Goes on until there is something to let through, or the end is known.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncRead + Unpin,
+    {
         loop {
             let parsed = if self.buffer.is_empty() {
                 Ok(Parsed::Partial)
@@ -108,9 +123,13 @@ impl Inlet {
                 head::parse(&self.buffer)
             };
             match parsed {
-                Ok(Parsed::Complete(Head::Forward { length, content })) => {
-                    self.head_begun = false;
-                    self.deadline.as_mut().reset(Instant::now() + IDLE);
+                Ok(Parsed::Complete(Head::Forward {
+                    length,
+                    content,
+                    asterisk,
+                })) => {
+                    self.asterisk.store(asterisk, Ordering::Relaxed);
+                    self.given = None;
                     self.state = State::Passing(length, content);
                     return Poll::Ready(Ok(()));
                 }
@@ -122,9 +141,12 @@ impl Inlet {
                 Ok(Parsed::Partial) => {}
                 Err(bad) => return self.end(Ending::Bad(bad)),
             }
-            if !self.buffer.is_empty() && !self.head_begun {
-                self.head_begun = true;
-                self.deadline.as_mut().reset(Instant::now() + HEAD);
+            // Silence counts from when a head is waited for: how long an answer takes is not up to
+            // the client.
+            let due = if self.buffer.is_empty() { IDLE } else { HEAD };
+            if self.given != Some(due) {
+                self.given = Some(due);
+                self.deadline.as_mut().reset(Instant::now() + due);
             }
             let read = match read_more(&mut self.stream, cx, &mut self.buffer) {
                 Poll::Ready(read) => read?,
@@ -157,7 +179,7 @@ impl Inlet {
 
 /// Reads into the room behind a buffer's bytes.
 fn read_more(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + Unpin),
     cx: &mut Context<'_>,
     buffer: &mut BytesMut,
 ) -> Poll<io::Result<usize>> {
@@ -168,7 +190,7 @@ fn read_more(
     Poll::Ready(Ok(window.filled().len()))
 }
 
-impl AsyncRead for Inlet {
+impl<S: AsyncRead + Unpin> AsyncRead for Inlet<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -254,7 +276,7 @@ impl Remaining {
     }
 }
 
-impl AsyncWrite for Inlet {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Inlet<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -281,5 +303,72 @@ impl AsyncWrite for Inlet {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    fn inlet() -> (DuplexStream, Inlet<DuplexStream>) {
+        let (client, stream) = duplex(64);
+        let (fault, asterisk) = Default::default();
+        (client, Inlet::new(stream, BytesMut::new(), fault, asterisk))
+    }
+
+    /// What passes until the input ends, and why it did.
+    async fn passes(mut inlet: Inlet<DuplexStream>) -> (String, Option<Ending>) {
+        let mut passed = String::new();
+        inlet.read_to_string(&mut passed).await.unwrap();
+        (passed, inlet.into_parts().2)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_idle_between_two_requests_ends_without_a_word() {
+        let (mut client, inlet) = inlet();
+        let head = "GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n";
+        client.write_all(head.as_bytes()).await.unwrap();
+        let (passed, ending) = passes(inlet).await;
+        assert_eq!(passed, head);
+        assert!(matches!(ending, Some(Ending::Done)), "{ending:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_takes_long_leaves_the_client_its_time_for_the_next_request() {
+        let (mut client, mut inlet) = inlet();
+        let head = b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n";
+        client.write_all(head).await.unwrap();
+        let mut passed = vec![0; head.len()];
+        inlet.read_exact(&mut passed).await.unwrap();
+        sleep(2 * IDLE).await;
+        tokio::spawn(async move {
+            sleep(IDLE / 2).await;
+            client.write_all(head).await.unwrap();
+            client
+        });
+        let (passed, _) = passes(inlet).await;
+        assert_eq!(passed.as_bytes(), head);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_later_head_that_is_never_finished_is_too_slow_however_it_trickles() {
+        for pause in [Duration::from_secs(1), 2 * IDLE] {
+            let (mut client, inlet) = inlet();
+            tokio::spawn(async move {
+                let begun =
+                    b"GET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\nGET http://b.test/";
+                client.write_all(begun).await.unwrap();
+                while client.write_all(b"a").await.is_ok() {
+                    sleep(pause).await;
+                }
+            });
+            let (_, ending) = passes(inlet).await;
+            let Some(Ending::Bad(bad)) = ending else {
+                panic!("{ending:?}")
+            };
+            assert_eq!(bad.status, 408, "{bad:?}");
+            assert!(bad.sent.starts_with(b"http://b.test/"), "{bad:?}");
+        }
     }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use futures_util::stream::{AbortHandle, Abortable};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -159,7 +159,7 @@ async fn refuse(stream: TcpStream, bad: Bad, road: &Road) -> io::Result<()> {
 /// Reads until the first head is whole, or is known to be none. `None`: the client left, or was
 /// silent for too long, before it said a word.
 async fn read_head(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
 ) -> io::Result<Option<Result<Head, Bad>>> {
     match timeout(IDLE, stream.read_buf(buffer)).await {
@@ -185,8 +185,40 @@ async fn read_head(
             }
         }
     };
-    match timeout(HEAD, whole).await {
+    let in_time = timeout(HEAD, whole).await;
+    match in_time {
         Ok(head) => head.map(Some),
-        Err(_) => Ok(Some(Err(Bad::too_slow(&[])))),
+        Err(_) => Ok(Some(Err(Bad::too_slow(buffer)))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_says_a_word_is_left() {
+        let (_client, mut stream) = duplex(64);
+        let head = read_head(&mut stream, &mut BytesMut::new()).await.unwrap();
+        assert_eq!(head, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_head_that_is_never_finished_is_too_slow_however_it_trickles() {
+        for pause in [Duration::from_secs(1), 2 * IDLE] {
+            let (mut client, mut stream) = duplex(64);
+            tokio::spawn(async move {
+                client.write_all(b"CONNECT a.test").await.unwrap();
+                while client.write_all(b"a").await.is_ok() {
+                    sleep(pause).await;
+                }
+            });
+            let head = read_head(&mut stream, &mut BytesMut::new()).await.unwrap();
+            let Some(Err(bad)) = head else {
+                panic!("{head:?}")
+            };
+            assert_eq!((bad.status, bad.connect), (408, true), "{bad:?}");
+        }
     }
 }

@@ -103,6 +103,9 @@ pub struct Added {
     pub scope: Scope,
     /// The file they were saved to.
     pub saved_to: Option<PathBuf>,
+    /// Why they were not saved, though they were to be: they hold for this session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub save_error: Option<String>,
     /// Allowed entries that do not take effect, because a deny outranks them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadowed: Vec<Shadowed>,

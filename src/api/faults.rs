@@ -78,6 +78,23 @@ impl Fault {
         )
     }
 
+    /// 404: no request with this id waits, or did lately.
+    pub fn no_such_request(id: &str) -> Self {
+        Self::new(
+            404,
+            "no such request",
+            format!(
+                "no request {} waits; GET /pending-domains lists those that do",
+                id.escape_debug()
+            ),
+        )
+    }
+
+    /// 409: somebody else was first.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(409, "conflict", detail)
+    }
+
     /// 413: the body is too large.
     pub fn too_large() -> Self {
         Self::new(

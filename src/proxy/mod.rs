@@ -14,6 +14,7 @@ mod dial;
 mod doors;
 mod gate;
 mod ledger;
+mod queue;
 mod relay;
 mod resolve;
 mod serve;

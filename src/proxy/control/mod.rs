@@ -191,7 +191,7 @@ async fn respond(state: &State, request: Request<Incoming>, actor: &str) -> Resu
         .headers
         .get("last-event-id")
         .map(HeaderValue::as_bytes);
-    let action = route.action(parts.uri.query(), last_event, &body)?;
+    let action = route.action(parts.uri.path(), parts.uri.query(), last_event, &body)?;
     let body = actions::carry_out(state, action, actor).await?;
     let mut answer = Response::new(body);
     answer

@@ -7,6 +7,7 @@ use crate::policy::{Door, Host, Reason, Target};
 use super::Gate;
 use super::judge::is_host_name;
 use crate::proxy::ledger::Refused;
+use crate::proxy::queue::Answer;
 
 /// Why a request does not go on. What the door answers is made from this alone.
 #[derive(Debug)]
@@ -39,6 +40,41 @@ impl Refusal {
             what: target.to_string(),
             why: format!("it is never asked about: {why}"),
             remedy: screened_remedy(target),
+        }
+    }
+
+    /// Somebody was asked, and said no.
+    pub(super) fn denied_by_person(target: &Target, reason: Option<&str>) -> Self {
+        Self {
+            reason: Reason::DeniedByPerson,
+            what: target.to_string(),
+            why: match reason {
+                Some(reason) => format!("denied: {reason}"),
+                None => "a person denied it".to_owned(),
+            },
+            remedy: format!("vibepit allow {target}"),
+        }
+    }
+
+    /// Somebody was asked, and this is what came of it.
+    pub(super) fn undecided(target: &Target, answer: &Answer) -> Self {
+        let (reason, why) = match answer {
+            Answer::Denied { reason } => {
+                return Self::denied_by_person(target, reason.as_deref());
+            }
+            Answer::TimedOut => (Reason::TimedOut, "nobody decided in time".to_owned()),
+            Answer::Full => (
+                Reason::QueueFull,
+                "too many requests wait for a person already".to_owned(),
+            ),
+            Answer::Ended => (Reason::SessionEnded, "the session is ending".to_owned()),
+            Answer::Once | Answer::Judge => return Self::unlisted(target),
+        };
+        Self {
+            reason,
+            what: target.to_string(),
+            why,
+            remedy: format!("vibepit allow {target}"),
         }
     }
 

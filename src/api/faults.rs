@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::policy::{Entry, Scope};
+
 /// A refusal of the control plane, for a program and for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{title}: {detail}")]
@@ -93,6 +95,26 @@ impl Fault {
     /// 409: somebody else was first.
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::new(409, "conflict", detail)
+    }
+
+    /// 409: a wildcard that is to be saved has to be meant.
+    pub fn unconfirmed(entry: &Entry, scope: Scope, seen: &[String]) -> Self {
+        let seen = match seen {
+            [] => "no host that was asked for so far".to_owned(),
+            seen => seen.join(", "),
+        };
+        Self {
+            entry: Some(entry.to_string()),
+            ..Self::new(
+                409,
+                "confirmation needed",
+                format!(
+                    "{entry} covers many hosts, and scope {scope} outlives this session; of what \
+                     was asked for it covers {seen}. Say \"confirm_wildcard\": true if that is \
+                     meant"
+                ),
+            )
+        }
     }
 
     /// 413: the body is too large.

@@ -16,11 +16,11 @@ pub use answers::{
     IdentityView, LogEntry, Logs, Reloaded, Revoked, RuleView, Rules, Session, Shadowed, Stats,
 };
 pub use document::{
-    Asking, ControlPoints, DecisionsPlace, Document, DoorAddresses, Doors, FromProxy, HostAccess, Identity, Listening,
-    PolicyDocument, RuleGroup, TlsMaterial, ToProxy,
+    Asking, ControlPoints, DecisionsPlace, Document, DoorAddresses, Doors, FromProxy, HostAccess,
+    Identity, Listening, PolicyDocument, RuleGroup, TlsMaterial, ToProxy,
 };
 pub use events::{Event, RuleChange};
 pub use faults::Fault;
 pub use pending::{
-    Decided, DecideBody, Decision, MissedView, Outcome, Pending, PendingView, Settled,
+    DecideBody, Decided, Decision, MissedView, Outcome, Pending, PendingView, Settled,
 };

@@ -181,7 +181,13 @@ impl std::fmt::Display for Outcome {
 
 impl std::fmt::Display for Settled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { domain, port, outcome, actor, .. } = self;
+        let Self {
+            domain,
+            port,
+            outcome,
+            actor,
+            ..
+        } = self;
         write!(f, "{domain}:{port} was {outcome} by {actor}")?;
         match self.scope {
             Some(scope) => write!(f, " (scope {scope})"),

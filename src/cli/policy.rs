@@ -1,7 +1,7 @@
 //! From what was typed and what files say to the policy a proxy gets.
 
-use crate::api::{PolicyDocument, RuleGroup};
-use crate::config::{Config, ConfigError};
+use crate::api::{Asking, PolicyDocument, RuleGroup};
+use crate::config::{Config, ConfigError, Unlisted};
 use crate::policy::{Entry, Origin, Verdict};
 
 use super::failure::Failure;
@@ -23,18 +23,32 @@ pub(super) fn document(config: Config, flags: &[Entry]) -> PolicyDocument {
             entries,
         })
     };
+    let asking = asking(&config);
     let rules = [
         group(Verdict::Allow, Origin::Flag, flags.to_vec()),
         group(Verdict::Allow, Origin::Config, config.allow),
         group(Verdict::Deny, Origin::Config, config.deny),
     ];
     PolicyDocument {
+        asking,
         rules: rules.into_iter().flatten().collect(),
         allow_cidr: config.allow_cidr,
         allow_host_ports: config.allow_host_ports,
         upstream_dns: config.upstream_dns,
         screened: Vec::new(),
     }
+}
+
+/// How long what no rule covers waits for a person, if anybody is asked.
+fn asking(config: &Config) -> Option<Asking> {
+    let seconds = |time: std::time::Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    let approval_timeout = config
+        .approval_timeout
+        .map_or(Asking::default().approval_timeout, seconds);
+    (config.unlisted == Unlisted::RequestApproval).then(|| Asking {
+        approval_timeout,
+        unattended_timeout: config.unattended_timeout.map_or(approval_timeout, seconds),
+    })
 }
 
 /// The person's configuration.

@@ -10,6 +10,7 @@
 
 mod audit;
 mod control;
+mod decisions;
 mod dial;
 mod doors;
 mod gate;

@@ -21,6 +21,7 @@ use crate::transport::{tls, unix};
 
 use super::audit::Audit;
 use super::control::{Control, State};
+use super::decisions::{Decisions, DecisionsError};
 use super::dial::Dialler;
 use super::doors::dns::NameServer;
 use super::doors::{Road, serve_http};
@@ -68,6 +69,9 @@ pub enum StartError {
     /// The control port has no key material, or unusable material.
     #[error("the control port cannot be opened: {0}")]
     Tls(String),
+    /// Saved decisions cannot be read: a deny may be among them.
+    #[error(transparent)]
+    Decisions(#[from] DecisionsError),
     /// The resolver cannot be set up.
     #[error("the resolver cannot be set up: {0}")]
     Resolver(String),
@@ -133,8 +137,12 @@ impl Proxy {
             ..doors.listening()?
         };
 
+        let decisions = document.decisions.map(Decisions::new).map(Arc::new);
         let (ledger, bookkeeper) = Ledger::open(audit);
         let gate = Arc::new(Gate::new(document.policy, ledger.clone()));
+        if let Some(decisions) = &decisions {
+            gate.follow(decisions.load()?);
+        }
         tokio::spawn(bookkeeper.keep(Arc::clone(&gate)));
         ledger.starting();
         let resolver = Arc::new(ArcSwap::from_pointee(resolver));
@@ -162,12 +170,14 @@ impl Proxy {
             listening,
             since: Instant::now(),
             reloader,
+            decisions,
             ending: Ending(ending),
         });
         let control = Arc::new(Control::new(Arc::clone(&state)));
 
         let mut tasks = JoinSet::new();
         tasks.spawn(expire(Arc::clone(&gate), ledger));
+        tasks.spawn(Arc::clone(&gate.queue).keep());
         if let Some((udp, tcp)) = doors.dns {
             let own = sandbox_side.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
             let server = Arc::new(NameServer::new(Arc::clone(&road), own));
@@ -208,6 +218,8 @@ impl Proxy {
     /// watch get a last event. `why` is for them.
     pub async fn end(mut self, why: &str) {
         self.tasks.shutdown().await;
+        // Clients that wait are answered before their connections are closed.
+        self.state.gate.queue.close();
         let ledger = &self.state.ledger;
         ledger.close_all().await;
         let _ = timeout(DRAIN, ledger.all_closed()).await;

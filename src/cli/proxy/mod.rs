@@ -84,6 +84,7 @@ async fn serve_by_hand(
             tcp: Some(args.tcp),
         },
         tls: Some(minted.server),
+        decisions: None,
         audit: Some(config::audit_file(dir.id().as_str()).map_err(Failure::failed)?),
         host: HostAccess::Loopback,
         lifeline: None,

@@ -102,6 +102,7 @@ pub(crate) async fn start(
         doors: Doors::Held(PathBuf::from(holder::DOORS)),
         control: container::control(&inspected)?,
         tls: Some(minted.server),
+        decisions: None,
         audit: Some(PathBuf::from(AUDIT_FILE)),
         host: HostAccess::Sockets(PathBuf::from(SOCKET_DIR)),
         lifeline: Some(Path::new(SOCKET_DIR).join(lifeline::SOCKET)),

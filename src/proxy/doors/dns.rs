@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::policy::{Door, Host, Reason};
-use crate::proxy::gate::HOST_NAME;
+use crate::proxy::gate::{Admissible, HOST_NAME};
 use crate::proxy::resolve::Unresolved;
 
 use super::{ACCEPT_PAUSE, Road};
@@ -184,12 +184,15 @@ impl NameServer {
     }
 
     async fn admit(&self, mut answer: Message, host: Host, kind: RecordType) -> Outcome {
-        if let Err((reason, why)) = self.road.gate.admits_name(&host) {
-            let text = format!("vibepit: {why}");
-            self.road.gate.refused_name(&host, reason, why).await;
-            blocked(&mut answer, &text);
-            return refused(answer, ResponseCode::NXDomain);
-        }
+        let admissible = match self.road.gate.admits_name(&host) {
+            Ok(admissible) => admissible,
+            Err((reason, why)) => {
+                let text = format!("vibepit: {why}");
+                self.road.gate.refused_name(&host, reason, why).await;
+                blocked(&mut answer, &text);
+                return refused(answer, ResponseCode::NXDomain);
+            }
+        };
         let Host::Name(name) = host else {
             return refused(answer, ResponseCode::NXDomain);
         };
@@ -205,6 +208,17 @@ impl NameServer {
             // RFC 8482; and zone transfers have no business here.
             RecordType::ANY | RecordType::AXFR | RecordType::IXFR => {
                 refused(answer, ResponseCode::NotImp)
+            }
+            // A question is a way out as well, and nobody has allowed it yet.
+            _ if admissible == Admissible::IfAskedAbout => {
+                let why = "no rule allows it yet";
+                blocked(&mut answer, &format!("vibepit: {why}"));
+                let reason = Reason::Unlisted;
+                self.road
+                    .gate
+                    .refused_name(&Host::Name(name), reason, why.to_owned())
+                    .await;
+                refused(answer, ResponseCode::NXDomain)
             }
             // Nobody upstream knows it.
             _ if name.as_str() == HOST_NAME => Outcome::Answer(answer),

@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 use crate::api::PolicyDocument;
 use crate::policy::{Door, Host, Reason, Screen, Target};
 
+pub(super) use self::change::AddedRules;
 use self::judge::Judgement;
 pub(super) use self::refusal::Refusal;
 use self::snapshot::{Snapshot, Which};
@@ -51,6 +52,15 @@ pub(super) struct Permit {
     door: Door,
     snapshot: Arc<Snapshot>,
     which: Which,
+}
+
+/// How a name stands with the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admissible {
+    /// A rule allows it.
+    Allowed,
+    /// Somebody would be asked about a request for it.
+    IfAskedAbout,
 }
 
 impl Permit {
@@ -125,7 +135,10 @@ impl Gate {
             }
             (Judgement::Deny(which), Some(Answer::Denied { reason })) => {
                 let rule = snapshot.entry(which);
-                (Refusal::denied_by_person(&target, reason.as_deref()), Some(rule))
+                (
+                    Refusal::denied_by_person(&target, reason.as_deref()),
+                    Some(rule),
+                )
             }
             (Judgement::Deny(which), _) => {
                 snapshot.hit(which);
@@ -133,25 +146,29 @@ impl Gate {
                 (Refusal::denied(&target, &rule), Some(rule))
             }
             (Judgement::Screened(why), _) => (Refusal::screened(&target, why), None),
-            (Judgement::Unlisted, None | Some(Answer::Judge)) => {
-                (Refusal::unlisted(&target), None)
-            }
+            (Judgement::Unlisted, None | Some(Answer::Judge)) => (Refusal::unlisted(&target), None),
             (Judgement::Unlisted, Some(answer)) => (Refusal::undecided(&target, &answer), None),
         };
         self.note(&target, door, &refusal, rule).await;
         Err(refusal)
     }
 
+    /// Whether a person is asked about what no rule covers.
+    pub(super) fn asks(&self) -> bool {
+        self.rules.load().asking().is_some()
+    }
+
     /// Whether a name would be admitted on some port: what the DNS door has to know. If not, why.
-    pub(super) fn admits_name(&self, host: &Host) -> Result<(), (Reason, String)> {
+    pub(super) fn admits_name(&self, host: &Host) -> Result<Admissible, (Reason, String)> {
         let snapshot = self.rules.load();
         match snapshot.judge_name(host, Instant::now()) {
-            Judgement::Allow(_) => Ok(()),
+            Judgement::Allow(_) => Ok(Admissible::Allowed),
             Judgement::Deny(which) => Err((
                 Reason::DeniedByRule,
                 format!("denied by the rule {}", snapshot.entry(which)),
             )),
             Judgement::Screened(why) => Err((Reason::ScreenedAddress, why.to_owned())),
+            Judgement::Unlisted if snapshot.asking().is_some() => Ok(Admissible::IfAskedAbout),
             Judgement::Unlisted => Err((Reason::Unlisted, "no rule allows it".to_owned())),
         }
     }

@@ -106,6 +106,7 @@ impl Gate {
             reason: Reason::Malformed,
             rule: None,
             detail: Some(why.clone()),
+            missed: None,
         };
         self.ledger.refused(refused).await;
         Refusal {
@@ -149,6 +150,7 @@ impl Gate {
             reason,
             rule: None,
             detail: Some(why),
+            missed: None,
         };
         self.ledger.refused(refused).await;
     }
@@ -169,6 +171,8 @@ impl Gate {
             reason: refusal.reason,
             rule,
             detail: Some(refusal.why.clone()),
+            missed: matches!(refusal.reason, Reason::Unlisted | Reason::QueueFull)
+                .then(|| target.clone()),
         };
         self.ledger.refused(refused).await;
     }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep_until;
 
-use crate::api::{Asking, Event, Fault, MissedView, Outcome, PendingView, Settled};
+use crate::api::{Asking, Fault, MissedView, Outcome, PendingView, Settled};
 use crate::policy::{Door, Reason, Scope, Target, Verdict};
 
 use self::entry::Entry;
@@ -116,7 +116,12 @@ impl Queue {
     }
 
     /// Waits until something decides about the target. Dropping the future is giving up.
-    pub(super) async fn ask(self: &Arc<Self>, target: &Target, door: Door, asking: Asking) -> Answer {
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        target: &Target,
+        door: Door,
+        asking: Asking,
+    ) -> Answer {
         let (answer, _place) = match self.join(target, door, asking) {
             Ok(joined) => joined,
             Err(answer) => return answer,
@@ -255,7 +260,9 @@ impl Queue {
             let mut state = self.lock();
             state.armed.retain(|_, until| *until > now);
             if state.armed.len() < ENTRIES {
-                state.armed.insert(entry.target, now + entry.asking.approval());
+                state
+                    .armed
+                    .insert(entry.target, now + entry.asking.approval());
             }
         }
         released
@@ -309,7 +316,13 @@ impl Queue {
             if let Some(view) = entry.map(|entry| entry.missed(Reason::TimedOut)) {
                 state.missed.put(target.clone(), view);
             }
-            self.end(&mut state, &target, Outcome::TimedOut, "vibepit", &Answer::TimedOut);
+            self.end(
+                &mut state,
+                &target,
+                Outcome::TimedOut,
+                "vibepit",
+                &Answer::TimedOut,
+            );
         }
         let mut next: Option<Instant> = None;
         for entry in state.entries.values_mut() {
@@ -335,12 +348,27 @@ impl Queue {
         state.over = true;
         let targets: Vec<Target> = state.entries.keys().cloned().collect();
         for target in targets {
-            self.end(&mut state, &target, Outcome::SessionEnded, "vibepit", &Answer::Ended);
+            self.end(
+                &mut state,
+                &target,
+                Outcome::SessionEnded,
+                "vibepit",
+                &Answer::Ended,
+            );
         }
     }
 
-    fn end(&self, state: &mut State, target: &Target, outcome: Outcome, actor: &str, answer: &Answer) {
-        let Some(mut entry) = state.take(target) else { return };
+    fn end(
+        &self,
+        state: &mut State,
+        target: &Target,
+        outcome: Outcome,
+        actor: &str,
+        answer: &Answer,
+    ) {
+        let Some(mut entry) = state.take(target) else {
+            return;
+        };
         let end = entry.settled(outcome, actor, None);
         self.ledger.request_removed(&end);
         state.remember(end);

@@ -6,4 +6,4 @@ mod paths;
 mod toml;
 
 pub use file::{Config, ConfigError, Unlisted, patience};
-pub use paths::{PathError, audit_file, config_file, state_dir};
+pub use paths::{PathError, audit_file, config_file, decisions_dir, project_slug, state_dir};

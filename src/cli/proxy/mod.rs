@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use time::OffsetDateTime;
 
 use crate::api::{
-    ControlPoints, Document, DoorAddresses, Doors, HostAccess, Identity, PolicyDocument,
+    ControlPoints, DecisionsPlace, Document, DoorAddresses, Doors, HostAccess, Identity,
+    PolicyDocument,
 };
 use crate::config::{self, Config};
 use crate::launcher::{pki, resolvers};
@@ -73,6 +74,7 @@ async fn serve_by_hand(
         project_dir: None,
         runtime: "none".to_owned(),
     };
+    let decisions = config::decisions_dir().map_err(Failure::failed)?;
     let document = Document {
         session: identity,
         policy,
@@ -84,7 +86,11 @@ async fn serve_by_hand(
             tcp: Some(args.tcp),
         },
         tls: Some(minted.server),
-        decisions: None,
+        decisions: Some(DecisionsPlace {
+            directory: decisions.clone(),
+            shown: decisions,
+            project: None,
+        }),
         audit: Some(config::audit_file(dir.id().as_str()).map_err(Failure::failed)?),
         host: HostAccess::Loopback,
         lifeline: None,

@@ -14,7 +14,8 @@ use crate::api::{
 use crate::proxy::decisions::Decisions;
 use crate::proxy::gate::Gate;
 use crate::proxy::ledger::Ledger;
-use crate::proxy::serve::{Ending, Reloader};
+use crate::proxy::reload::Reloader;
+use crate::proxy::serve::Ending;
 
 use super::decide;
 use super::events::EventStream;
@@ -99,7 +100,8 @@ async fn session(state: &State) -> Session {
     state.ledger.caught_up().await;
     let tally = state.ledger.tally();
     let (pending, waiting) = state.gate.queue.counts();
-    let warnings = [state.ledger.audit_fault(), state.reloader.fault()];
+    let mut warnings = state.reloader.faults();
+    warnings.extend(state.ledger.audit_fault());
     Session {
         identity: (&state.identity).into(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -118,7 +120,7 @@ async fn session(state: &State) -> Session {
             allowed: tally.allowed,
             refused: tally.refused,
         },
-        warnings: warnings.into_iter().flatten().collect(),
+        warnings,
     }
 }
 

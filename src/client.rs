@@ -22,9 +22,10 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
 use crate::api::{
-    AddBody, Added, Connections, Event, Explanation, Fault, Health, Logs, Reloaded, RevokeBody,
-    Revoked, Rules, Session, Stats,
+    AddBody, Added, Connections, DecideBody, Decided, Event, Explanation, Fault, Health, Logs,
+    Pending, Reloaded, RevokeBody, Revoked, Rules, Session, Stats,
 };
+use crate::policy::Verdict;
 use crate::transport::{tls, unix};
 
 /// As much of an answer as is read into memory: a million rules are larger, and are an error.
@@ -132,6 +133,29 @@ impl Client {
     /// POST /allow.
     pub async fn allow(&self, body: &AddBody) -> Result<Added, ClientError> {
         self.post("/allow", body).await
+    }
+
+    /// GET /pending-domains.
+    pub async fn pending(&self, missed: bool) -> Result<Pending, ClientError> {
+        self.get(match missed {
+            true => "/pending-domains?missed=1",
+            false => "/pending-domains",
+        })
+        .await
+    }
+
+    /// POST /approve-domain/{id} or POST /deny-domain/{id}.
+    pub async fn decide(
+        &self,
+        verdict: Verdict,
+        id: &str,
+        body: &DecideBody,
+    ) -> Result<Decided, ClientError> {
+        let path = match verdict {
+            Verdict::Allow => format!("/approve-domain/{id}"),
+            Verdict::Deny => format!("/deny-domain/{id}"),
+        };
+        self.post(&path, body).await
     }
 
     /// POST /deny.

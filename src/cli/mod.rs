@@ -11,6 +11,7 @@ mod failure;
 mod logs;
 mod manual;
 mod output;
+mod pending;
 mod policy;
 mod progress;
 mod proxy;
@@ -76,6 +77,10 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
             one_thread()?.block_on(rules::add(Verdict::Allow, args, before, out))
         }
         Command::Deny(args) => one_thread()?.block_on(rules::add(Verdict::Deny, args, before, out)),
+        Command::Pending(args) => one_thread()?.block_on(pending::list(args, before, out)),
+        Command::Approve(args) => {
+            one_thread()?.block_on(pending::decide(Verdict::Allow, args, before, out))
+        }
         Command::Revoke(args) => one_thread()?.block_on(rules::revoke(args, before, out)),
         Command::Rules(reach) => one_thread()?.block_on(rules::list(&reach.or(before), out)),
         Command::Explain(args) => one_thread()?.block_on(explain::run(args, before, out)),
@@ -113,6 +118,8 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         Command::Status(_)
         | Command::Allow(_)
         | Command::Deny(_)
+        | Command::Pending(_)
+        | Command::Approve(_)
         | Command::Revoke(_)
         | Command::Rules(_)
         | Command::Explain(_)

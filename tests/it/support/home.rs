@@ -69,7 +69,7 @@ impl Home {
     pub(crate) fn write_config(&self, text: &str) -> PathBuf {
         let number = self.0.configs.fetch_add(1, Ordering::Relaxed);
         let path = self.config().join(format!("config-{number}.toml"));
-        fs::write(&path, text).expect("the configuration");
+        fs::write(&path, super::proxy::rejecting(text.to_owned())).expect("the configuration");
         path
     }
 

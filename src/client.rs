@@ -25,7 +25,6 @@ use crate::api::{
     AddBody, Added, Connections, DecideBody, Decided, Event, Explanation, Fault, Health, Logs,
     Pending, Reloaded, RevokeBody, Revoked, Rules, Session, Stats,
 };
-use crate::policy::Verdict;
 use crate::transport::{tls, unix};
 
 /// As much of an answer as is read into memory: a million rules are larger, and are an error.
@@ -144,18 +143,18 @@ impl Client {
         .await
     }
 
-    /// POST /approve-domain/{id} or POST /deny-domain/{id}.
-    pub async fn decide(
+    /// POST /approve-domain/{id}.
+    pub async fn approve_request(
         &self,
-        verdict: Verdict,
         id: &str,
         body: &DecideBody,
     ) -> Result<Decided, ClientError> {
-        let path = match verdict {
-            Verdict::Allow => format!("/approve-domain/{id}"),
-            Verdict::Deny => format!("/deny-domain/{id}"),
-        };
-        self.post(&path, body).await
+        self.post(&format!("/approve-domain/{id}"), body).await
+    }
+
+    /// POST /deny-domain/{id}.
+    pub async fn deny_request(&self, id: &str, body: &DecideBody) -> Result<Decided, ClientError> {
+        self.post(&format!("/deny-domain/{id}"), body).await
     }
 
     /// POST /deny.

@@ -45,6 +45,8 @@ complete -c vibepit -n "__fish_vibepit_needs_command" -a "sessions" -d 'List the
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "status" -d 'Show one session: what it is, its doors, its counts, its warnings'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "allow" -d 'Let the sandbox reach something'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "deny" -d 'Keep the sandbox from something; outranks every allow'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "pending" -d 'List the requests that wait for you'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "approve" -d 'Let a request go on that waits'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "revoke" -d 'Take allow and deny rules back, and close what they let through'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "rules" -d 'List the rules that are in force'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "explain" -d 'Say what happens to a request, and why'
@@ -89,10 +91,12 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand status" -s h -l help -d 
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l for -d 'For how long: 90s, 10m, 2h, 1d. Without it: until the session ends' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l scope -d 'How far it reaches: session, project (every session of this project), global (every session)' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l save -d 'Save it for every session of this project: --scope project'
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l force -d 'Accept a wildcard over a public suffix, such as *.github.io'
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l json -d 'Print data as JSON; what streams prints one object a line'
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -s v -l verbose -d 'Say more, such as which transport served'
@@ -101,15 +105,46 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -s h -l help -d '
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l for -d 'For how long: 90s, 10m, 2h, 1d. Without it: until the session ends' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l scope -d 'How far it reaches: session, project (every session of this project), global (every session)' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l save -d 'Save it for every session of this project: --scope project'
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l force -d 'Accept a wildcard over a public suffix, such as *.github.io'
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l json -d 'Print data as JSON; what streams prints one object a line'
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -s w -l watch -d 'Go on, and show each request that comes, changes or goes'
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -l missed -d 'Also what was refused because nobody decided in time'
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l scope -d 'How far it reaches: once, session, project (every session of this project), global (every session)' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l pattern -d 'A pattern that covers the host, such as *.example.com, in its place' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l for -d 'For how long: 90s, 10m, 2h, 1d; with scope session' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l reason -d 'What the sandbox is told of a denial' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l all -d 'All that wait now'
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -s y -l yes -d 'Do not ask whether a wildcard that is to be saved is meant'
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l force -d 'Accept a wildcard over a public suffix, such as *.github.io'
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
@@ -219,20 +254,22 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l json -d 'Print
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "run" -d 'Run a command in a sandbox (what `vibepit` does without a command\'s name)'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "sessions" -d 'List the sessions that run'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "status" -d 'Show one session: what it is, its doors, its counts, its warnings'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "allow" -d 'Let the sandbox reach something'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "deny" -d 'Keep the sandbox from something; outranks every allow'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "revoke" -d 'Take allow and deny rules back, and close what they let through'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "rules" -d 'List the rules that are in force'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "explain" -d 'Say what happens to a request, and why'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "logs" -d 'Show what the sandbox asked for, and what came of it'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "connections" -d 'List the connections that are open'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "config" -d 'Look at the configuration'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "prune" -d 'Remove what a crash left behind: containers and directories'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "man" -d 'Print the manual page, or write every page to a directory'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "run" -d 'Run a command in a sandbox (what `vibepit` does without a command\'s name)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "sessions" -d 'List the sessions that run'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "status" -d 'Show one session: what it is, its doors, its counts, its warnings'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "allow" -d 'Let the sandbox reach something'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "deny" -d 'Keep the sandbox from something; outranks every allow'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "pending" -d 'List the requests that wait for you'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "approve" -d 'Let a request go on that waits'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "revoke" -d 'Take allow and deny rules back, and close what they let through'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "rules" -d 'List the rules that are in force'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "explain" -d 'Say what happens to a request, and why'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "logs" -d 'Show what the sandbox asked for, and what came of it'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "connections" -d 'List the connections that are open'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "config" -d 'Look at the configuration'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "prune" -d 'Remove what a crash left behind: containers and directories'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "man" -d 'Print the manual page, or write every page to a directory'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Say whether a configuration can be used; errors name line and column'

@@ -181,6 +181,10 @@ pub(super) enum Command {
     /// Show what the sandbox asked for, and what came of it.
     #[command(after_long_help = examples::LOGS)]
     Logs(LogsArgs),
+    /// Read the audit log: what was asked for and who decided, of sessions that are over, too.
+    #[command(after_long_help = examples::AUDIT)]
+    Audit(AuditArgs),
+
     /// List the connections that are open.
     #[command(after_long_help = examples::CONNECTIONS)]
     Connections(Reach),
@@ -220,6 +224,9 @@ pub(super) struct RunArgs {
     /// Allow this entry for the session, such as api.example.com or *.example.com:443.
     #[arg(long, value_name = "ENTRY")]
     pub(super) allow: Vec<String>,
+    #[command(flatten)]
+    pub(super) asking: AskArgs,
+
     /// Set a variable in the sandbox; a NAME alone passes its value on.
     #[arg(long, short, value_name = "NAME[=VALUE]")]
     pub(super) env: Vec<String>,
@@ -235,6 +242,22 @@ pub(super) struct RunArgs {
     /// The session's name; without one, that of the project's directory.
     #[arg(long, value_name = "NAME")]
     pub(super) name: Option<String>,
+}
+
+/// What becomes of requests that no rule covers.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Args)]
+pub(super) struct AskArgs {
+    /// Have what no rule covers wait for you, whatever config.toml says.
+    #[arg(long, conflicts_with = "reject")]
+    pub(super) ask: bool,
+
+    /// Refuse at once what no rule covers, whatever config.toml says.
+    #[arg(long)]
+    pub(super) reject: bool,
+
+    /// How long a request waits for you, such as 45s or 5m.
+    #[arg(long, value_name = "TIME", conflicts_with = "reject")]
+    pub(super) approval_timeout: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -372,6 +395,22 @@ pub(super) struct LogsArgs {
     pub(super) after: Option<u64>,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct AuditArgs {
+    /// Only this session: its id, or the start of it.
+    #[arg(value_name = "SESSION")]
+    pub(super) session: Option<String>,
+    /// Go on, and show what comes.
+    #[arg(long, short)]
+    pub(super) follow: bool,
+    /// Only from then on: 10m, 2h or 7d ago, or a time such as 2026-01-31T12:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
+    /// Only events of this name, such as connect or domain_approve.
+    #[arg(long, value_name = "NAME")]
+    pub(super) event: Vec<String>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
     /// Say whether a configuration can be used; errors name line and column.
@@ -430,6 +469,9 @@ pub(super) struct ProxyArgs {
     /// Allow this entry for as long as the proxy runs.
     #[arg(long, value_name = "ENTRY", conflicts_with = "stdin")]
     pub(super) allow: Vec<String>,
+    #[command(flatten)]
+    pub(super) asking: AskArgs,
+
     /// The session's name; without one, `proxy`.
     #[arg(long, value_name = "NAME", conflicts_with = "stdin")]
     pub(super) name: Option<String>,

@@ -75,6 +75,13 @@ Examples:
   All that wait now, this once:
       vibepit approve --all --scope once";
 
+pub(super) const AUDIT: &str = "\
+Examples:
+  What was approved and denied in the last week:
+      vibepit audit --since 7d --event domain_approve --event domain_deny
+  Everything of one session, a JSON object a line:
+      vibepit audit --json 3f9a";
+
 pub(super) const REVOKE: &str = "\
 Examples:
   The entry as it was allowed:

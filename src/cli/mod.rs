@@ -2,6 +2,7 @@
 //! One file a command; the only room that prints.
 
 pub mod args;
+mod audit;
 mod complete;
 mod config;
 mod connections;
@@ -85,6 +86,7 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Command::Rules(reach) => one_thread()?.block_on(rules::list(&reach.or(before), out)),
         Command::Explain(args) => one_thread()?.block_on(explain::run(args, before, out)),
         Command::Logs(args) => one_thread()?.block_on(logs::run(args, before, out)),
+        Command::Audit(args) => one_thread()?.block_on(audit::run(args, out)),
         Command::Connections(reach) => {
             one_thread()?.block_on(connections::run(&reach.or(before), out))
         }
@@ -109,6 +111,7 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
              meant for it goes behind the word proxy",
         ),
         Command::Sessions(_)
+        | Command::Audit(_)
         | Command::Config { .. }
         | Command::Prune
         | Command::Completions(_)

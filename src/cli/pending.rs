@@ -249,7 +249,7 @@ async fn one(
         confirm_wildcard: args.yes,
         force: args.force,
     };
-    match client.decide(verdict, id, &body).await {
+    match sent(client, verdict, id, &body).await {
         Err(ClientError::Fault(fault))
             if fault.title == "confirmation needed" && !args.yes && may_ask(out) =>
         {
@@ -257,12 +257,24 @@ async fn one(
                 return Err(Failure::failed("nothing was decided"));
             }
             body.confirm_wildcard = true;
-            Ok(client.decide(verdict, id, &body).await?)
+            Ok(sent(client, verdict, id, &body).await?)
         }
         Err(ClientError::Fault(fault)) if fault.title == "confirmation needed" => {
             Err(Failure::failed(printable(&fault.detail)).hint("--yes says so"))
         }
         outcome => Ok(outcome?),
+    }
+}
+
+async fn sent(
+    client: &Client,
+    verdict: Verdict,
+    id: &str,
+    body: &DecideBody,
+) -> Result<Decided, ClientError> {
+    match verdict {
+        Verdict::Allow => client.approve_request(id, body).await,
+        Verdict::Deny => client.deny_request(id, body).await,
     }
 }
 

@@ -245,7 +245,11 @@ mod tests {
     fn what_is_not_known_or_not_there_yet_is_an_error() {
         assert!(refused("alow = []").contains("no setting \"alow\""));
         assert!(refused("notify_command = [\"x\"]").contains("yet"));
-        assert!(refused("unlisted_domain_behavior = \"request_approval\"").contains("reject"));
+        assert!(refused("unlisted_domain_behavior = \"ask\"").contains("request_approval"));
+        for text in ["", "0s", "5", "25h", "-1s", "1d", "1.5h"] {
+            let error = refused(&format!("approval_timeout = \"{text}\""));
+            assert!(error.contains("from 1s to 24h"), "{error}");
+        }
     }
 
     #[test]

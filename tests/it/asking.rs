@@ -2,6 +2,8 @@
 
 use std::thread;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use serde_json::{Value, json};
 
 use crate::support::{Launch, Origin, Proxy, Resolver, Wire, closed_port};
@@ -377,4 +379,273 @@ fn when_the_session_ends_what_waits_is_refused() {
     let said = String::from_utf8_lossy(&said);
     assert!(said.is_empty() || said.contains("403"), "{said}");
     assert_eq!(proxy.wait().code(), Some(0));
+}
+
+#[test]
+fn a_client_that_gives_up_a_forwarded_request_leaves_its_place() {
+    let (proxy, _resolver) = asking("");
+    let mut events = proxy.events(None);
+    let mut client = proxy.client();
+    client.send("GET http://one.test/ HTTP/1.1\r\nHost: one.test\r\n\r\n");
+    events.until("domain-request-added");
+    drop(client);
+    while events.until("domain-request-updated")["waiting"] != 0 {}
+}
+
+#[test]
+fn what_a_client_says_while_it_waits_is_not_lost() {
+    let (proxy, _resolver) = asking("");
+    let origin = Origin::plain();
+    let target = format!("one.test:{}", origin.port());
+    let mut events = proxy.events(None);
+    let mut client = proxy.client();
+    let get = |path: &str| format!("GET http://{target}{path} HTTP/1.1\r\nHost: {target}\r\n\r\n");
+    client.send(get("/first"));
+    let request = events.until("domain-request-added");
+    client.send(get("/second"));
+    proxy.does(&format!("/approve-domain/{}", id(&request)), &json!({}));
+    for path in ["/first", "/second"] {
+        let answer = client.answer();
+        assert_eq!(answer.status(), 200);
+        assert!(origin.request().start.contains(path));
+    }
+}
+
+#[test]
+fn the_command_line_says_whether_somebody_is_asked_and_for_how_long() {
+    let launch = Launch::new("unlisted_domain_behavior = \"reject\"\n");
+    let proxy = launch
+        .argument("--ask")
+        .argument("--approval-timeout=5m")
+        .start();
+    assert_eq!(proxy.read("/session")["mode"], "request_approval");
+    let (_client, request) = held(&proxy, "one.test:443");
+    assert_ne!(request["expires_at"], request["requested_at"]);
+    let said = proxy.cli(&["explain", "one.test:443"]).ok();
+    assert!(said.contains("waits until somebody decides"), "{said}");
+    let rejecting = Launch::new("unlisted_domain_behavior = \"request_approval\"\n");
+    let rejecting = rejecting.argument("--reject").start();
+    assert_eq!(rejecting.read("/session")["mode"], "reject");
+}
+
+/// Design 6: under 16 KiB for each connection that waits.
+#[test]
+fn nine_thousand_held_connections_on_450_hosts_are_small_and_one_word_answers_one_host() {
+    const HOSTS: usize = 450;
+    const EACH: usize = 20;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    assert!(hard > 12_000, "this test needs 12,000 descriptors");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("the whole of it");
+    let (proxy, _resolver) = asking("approval_timeout = \"1h\"\n");
+    let before = proxy.resident();
+    let mut clients = Vec::new();
+    for client in 0..HOSTS * EACH {
+        let target = format!("h{0}.d{0}.test:443", client % HOSTS);
+        let mut wire = proxy.client();
+        wire.send(format!(
+            "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"
+        ));
+        clients.push(wire);
+    }
+    let mut events = proxy.events(Some(0));
+    while proxy.read("/session")["counts"]["waiting"] != HOSTS * EACH {
+        events.next().expect("an event");
+    }
+    let listed = waiting(&proxy);
+    assert_eq!(listed.len(), HOSTS);
+    assert!(listed.iter().all(|request| request["waiting"] == EACH));
+    let each = (proxy.resident() - before) * 1024 / (HOSTS * EACH);
+    assert!(each < 16 * 1024, "{each} bytes for each");
+
+    let decided = proxy.does(&format!("/deny-domain/{}", id(&listed[7])), &json!({}));
+    assert_eq!(decided["released"], EACH);
+    let host = decided["domain"].as_str().expect("a host");
+    let number: usize = host[1..]
+        .split('.')
+        .next()
+        .expect("a label")
+        .parse()
+        .expect("a number");
+    for wire in clients.iter_mut().skip(number).step_by(HOSTS) {
+        assert_eq!(wire.answer().status(), 403);
+    }
+    assert_eq!(
+        proxy.read("/session")["counts"]["waiting"],
+        (HOSTS - 1) * EACH
+    );
+}
+
+/// APP-001.
+#[test]
+fn a_flood_of_made_up_names_is_bounded_and_told_once() {
+    let (proxy, _resolver) = asking("");
+    let ask = |made_up: usize| {
+        // Of one owner, and of many.
+        let target = match made_up % 2 {
+            0 => format!("x{made_up}.flood.test:443"),
+            _ => format!("x{made_up}.test:443"),
+        };
+        let mut wire = proxy.client();
+        wire.send(format!(
+            "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"
+        ));
+        wire
+    };
+    let mut events = proxy.events(None);
+    let _first: Vec<_> = (0..1000).map(ask).collect();
+    while proxy.read("/session")["counts"]["pending"] != 512 {
+        events.next().expect("an event");
+    }
+    for made_up in 1000..1200 {
+        let answer = ask(made_up).answer();
+        assert_eq!(answer.status(), 503, "{made_up}");
+        assert_eq!(answer.field("retry-after"), Some("5"));
+    }
+    assert_eq!(proxy.read("/session")["counts"]["pending"], 512);
+    let of_one = waiting(&proxy)
+        .iter()
+        .filter(|request| request["group"] == "flood.test")
+        .count();
+    assert!(
+        of_one <= 128,
+        "{of_one}: one owner's names leave room for others'"
+    );
+    let told = proxy.logs(0);
+    let told = told
+        .iter()
+        .filter(|entry| entry["reason"] == "queue_full")
+        .count();
+    assert!(
+        (1..60).contains(&told),
+        "{told} lines for some hundred refusals"
+    );
+}
+
+/// APP-010, APP-011: while nobody watches, a request waits as long as the person said for that.
+#[test]
+fn while_nobody_watches_a_request_waits_for_the_unattended_time() {
+    let (proxy, _resolver) = asking("approval_timeout = \"1h\"\nunattended_timeout = \"1s\"\n");
+    let mut client = proxy.client();
+    client.send("CONNECT one.test:443 HTTP/1.1\r\nHost: one.test:443\r\n\r\n");
+    assert_eq!(client.answer().status(), 403);
+    // Somebody who watches gets the longer time.
+    let (_client, request) = held(&proxy, "two.test:443");
+    let hour = |text: &Value| text.as_str().expect("a time")[11..13].to_owned();
+    assert_ne!(hour(&request["expires_at"]), hour(&request["requested_at"]));
+}
+
+/// APP-017.
+#[test]
+fn a_denial_for_the_session_is_remembered_and_nobody_is_asked_again() {
+    let (proxy, _resolver) = asking("");
+    let (mut client, request) = held(&proxy, "one.test:443");
+    proxy.does(
+        &format!("/deny-domain/{}", id(&request)),
+        &json!({"scope": "session"}),
+    );
+    assert!(client.answer().text().contains("denied_by_person"));
+    for _ in 0..100 {
+        let mut client = proxy.client();
+        client.send("CONNECT one.test:443 HTTP/1.1\r\nHost: one.test:443\r\n\r\n");
+        assert!(client.answer().text().contains("denied_by_rule"));
+    }
+    assert!(waiting(&proxy).is_empty());
+    let prompts = proxy
+        .audit()
+        .into_iter()
+        .filter(|line| line["event"] == "domain_request");
+    assert_eq!(prompts.count(), 1);
+}
+
+/// APP-025.
+#[test]
+fn when_the_proxy_is_killed_what_waits_ends_without_an_answer_and_nothing_is_approved() {
+    let (mut proxy, _resolver) = asking("");
+    let (mut client, _) = held(&proxy, "one.test:443");
+    proxy.signal(nix::sys::signal::Signal::SIGKILL);
+    proxy.wait();
+    assert_eq!(client.to_end(), b"");
+    let config = "unlisted_domain_behavior = \"request_approval\"\n";
+    let next = Launch::new(config).home(&proxy.home).start();
+    assert_eq!(next.read("/rules")["rules"], json!([]));
+    held(&next, "one.test:443");
+}
+
+/// APP-026: a deny that comes between the question and the answer outranks the answer.
+#[test]
+fn a_deny_that_came_meanwhile_outranks_an_approval() {
+    let (proxy, _resolver) = asking("");
+    let (mut client, request) = held(&proxy, "one.test:443");
+    proxy.does("/deny", &json!({"entries": ["one.test:*"]}));
+    assert_eq!(client.answer().status(), 403);
+    let late = proxy.post(&format!("/approve-domain/{}", id(&request)), &json!({}));
+    assert_eq!(late.status(), 409);
+    assert!(late.text().contains("denied"), "{}", late.text());
+}
+
+#[test]
+fn the_audit_log_says_who_decided_what_after_the_session_too() {
+    let (mut proxy, _resolver) = asking("");
+    let (_client, request) = held(&proxy, "one.test:443");
+    proxy.does(&format!("/deny-domain/{}", id(&request)), &json!({}));
+    let id = proxy.id().to_owned();
+    proxy.signal(nix::sys::signal::Signal::SIGTERM);
+    proxy.wait();
+    let uid = nix::unistd::Uid::effective();
+    let said = proxy
+        .home
+        .cli(&["audit", &id[..8], "--event", "domain_deny"])
+        .ok();
+    assert!(said.contains("domain_deny  one.test:443"), "{said}");
+    assert!(said.contains(&format!("actor=uid:{uid}")), "{said}");
+    let json = proxy.home.cli(&["audit", "--json", "--since", "1h"]).ok();
+    let events: Vec<Value> = json
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("an object a line"))
+        .collect();
+    let names: Vec<_> = events.iter().map(|event| event["event"].clone()).collect();
+    let expected = [
+        "session_start",
+        "domain_request",
+        "domain_deny",
+        "connect",
+        "session_end",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(
+        proxy.home.cli(&["audit", "--since", "yesterday"]).code,
+        Some(2)
+    );
+}
+
+#[test]
+fn the_sandbox_can_ask_what_it_may_reach_and_decides_nothing_there() {
+    let (proxy, _resolver) = asking("allow = [\"ok.test\"]\ndeny = [\"bad.test\"]\n");
+    let (_client, _) = held(&proxy, "one.test:443");
+    assert_eq!(proxy.fetch("http://bad.test/").status(), 403);
+    let text = proxy.fetch("http://vibepit.internal/");
+    assert_eq!(text.status(), 200);
+    for part in [
+        "  ok.test",
+        "  bad.test:80: denied_by_rule",
+        "  one.test:443",
+        "vibepit approve",
+    ] {
+        assert!(text.text().contains(part), "{part}: {}", text.text());
+    }
+    let mut client = proxy.client();
+    client.send(
+        "GET http://vibepit.internal/ HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\r\n",
+    );
+    let told = client.answer().json();
+    assert_eq!(told["allowed"], json!(["ok.test"]));
+    assert_eq!(told["waiting"], json!(["one.test:443"]));
+    client.send("POST http://vibepit.internal/ HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.answer().status(), 405);
+    assert_eq!(
+        proxy
+            .fetch("http://vibepit.internal/approve-domain/1")
+            .status(),
+        404
+    );
 }

@@ -15,7 +15,6 @@ use crate::api::{
 };
 use crate::config::{self, Config};
 use crate::launcher::{pki, resolvers};
-use crate::policy::Entry;
 use crate::proxy::{Proxy, Reload};
 use crate::session::{self, Control, Record, RuntimeDir, SessionDir, SessionId};
 
@@ -44,7 +43,7 @@ fn door_addresses(args: &ProxyArgs) -> DoorAddresses {
 async fn by_hand(args: ProxyArgs, out: &Output) -> Result<ExitCode, Failure> {
     let source = Source {
         file: args.config.clone(),
-        flags: policy::entries(&args.allow)?,
+        flags: policy::Flags::read(&args.allow, &args.asking)?,
     };
     // What cannot be used is told before anything is made.
     let policy = source.read()?;
@@ -157,7 +156,7 @@ async fn serve_by_hand(
 /// Where the rules of a proxy started by hand come from.
 struct Source {
     file: Option<PathBuf>,
-    flags: Vec<Entry>,
+    flags: policy::Flags,
 }
 
 impl Source {

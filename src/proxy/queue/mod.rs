@@ -386,6 +386,11 @@ impl Queue {
         entries.into_iter().map(|entry| entry.view(true)).collect()
     }
 
+    /// What waits, for the sandbox to know: to look is not to watch.
+    pub(super) fn targets(&self) -> Vec<Target> {
+        self.lock().entries.keys().cloned().collect()
+    }
+
     /// What nobody decided, newest first.
     pub(super) fn missed(&self) -> Vec<MissedView> {
         self.lock().missed.views()

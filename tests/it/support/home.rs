@@ -69,7 +69,7 @@ impl Home {
     pub(crate) fn write_config(&self, text: &str) -> PathBuf {
         let number = self.0.configs.fetch_add(1, Ordering::Relaxed);
         let path = self.config().join(format!("config-{number}.toml"));
-        fs::write(&path, super::proxy::rejecting(text.to_owned())).expect("the configuration");
+        fs::write(&path, text).expect("the configuration");
         path
     }
 
@@ -78,7 +78,7 @@ impl Home {
         let directory = self.config().join("vibepit");
         fs::create_dir_all(&directory).expect("the configuration's directory");
         let path = directory.join("config.toml");
-        fs::write(&path, text).expect("the configuration");
+        fs::write(&path, super::proxy::rejecting(text.to_owned())).expect("the configuration");
         path
     }
 

@@ -299,7 +299,7 @@ impl AddArgs {
             reach: self.reach,
             requests: self.entries,
             all: false,
-            scope: self.scope.or(self.save.then_some(Scope::Project)),
+            scope: self.scope.or_else(|| self.save.then_some(Scope::Project)),
             pattern: None,
             ttl: self.ttl,
             reason: None,

@@ -105,20 +105,15 @@ async fn watch(client: &Client, out: &Output) -> Result<ExitCode, Failure> {
                 show(&Event::RequestAdded(request), out)?;
             }
         }
-        loop {
-            match events.next().await {
-                Ok(Some((id, event))) => {
-                    after = Some(id);
-                    match &event {
-                        Event::SessionEnding { ending } => {
-                            out.note(format!("the session has ended: {}", printable(ending)));
-                            return Ok(ExitCode::SUCCESS);
-                        }
-                        Event::Reset { .. } => after = None,
-                        event => show(event, out)?,
-                    }
+        while let Ok(Some((id, event))) = events.next().await {
+            after = Some(id);
+            match &event {
+                Event::SessionEnding { ending } => {
+                    out.note(format!("the session has ended: {}", printable(ending)));
+                    return Ok(ExitCode::SUCCESS);
                 }
-                Ok(None) | Err(_) => break,
+                Event::Reset { .. } => after = None,
+                event => show(event, out)?,
             }
         }
         tokio::time::sleep(AGAIN).await;

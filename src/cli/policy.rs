@@ -70,7 +70,7 @@ fn asking(config: &Config) -> Option<Asking> {
     let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
     let approval_timeout = config
         .approval_timeout
-        .map_or(Asking::default().approval_timeout, seconds);
+        .map_or_else(|| Asking::default().approval_timeout, seconds);
     (config.unlisted == Unlisted::RequestApproval).then(|| Asking {
         approval_timeout,
         unattended_timeout: config.unattended_timeout.map_or(approval_timeout, seconds),

@@ -32,7 +32,7 @@ pub(super) async fn add(
     let client = client(&args.reach.or(before), out).await?;
     let body = AddBody {
         entries: args.entries,
-        scope: args.scope.or(args.save.then_some(Scope::Project)),
+        scope: args.scope.or_else(|| args.save.then_some(Scope::Project)),
         ttl: args.ttl,
         force: args.force,
     };

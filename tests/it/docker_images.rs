@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
 use tempfile::TempDir;
@@ -18,10 +20,14 @@ impl Busybox {
     /// `None` where there is no static busybox to make it of.
     fn import() -> Option<Self> {
         let program = fs::read("/bin/busybox").ok()?;
+        // Each is an image of its own, so that taking one away takes no other's.
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let own = format!("{}-{}", std::process::id(), MADE.fetch_add(1, Relaxed));
         let root = tempfile::tempdir().expect("a directory");
         let bin = root.path().join("bin");
         fs::create_dir(&bin).expect("a directory");
         fs::write(bin.join("busybox"), program).expect("the program");
+        fs::write(root.path().join("bin/.own"), &own).expect("its number");
         fs::set_permissions(bin.join("busybox"), fs::Permissions::from_mode(0o755)).expect("mode");
         for name in ["sh", "cat", "ls", "wget", "id"] {
             symlink("busybox", bin.join(name)).expect("a link");
@@ -31,7 +37,7 @@ impl Busybox {
             .arg(root.path())
             .args(["-c", "bin"])
             .output();
-        let name = format!("vibepit-it-busybox-{}", std::process::id());
+        let name = format!("vibepit-it-busybox-{own}");
         let path = format!("/images/create?fromSrc=-&repo={name}&tag=1");
         let made = engine::call("POST", &path, &tar.expect("tar runs").stdout);
         assert_eq!(made.status(), 200, "{}", made.text());

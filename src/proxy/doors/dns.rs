@@ -38,6 +38,8 @@ const UPSTREAM: usize = 256;
 const TTL: u32 = 5;
 /// "Blocked" (RFC 8914, section 4.16).
 const EDE_BLOCKED: u16 = 15;
+/// The EDNS option that carries one (RFC 8914, section 2).
+const EDE: u16 = 15;
 
 /// The DNS door.
 pub(in crate::proxy) struct NameServer {
@@ -177,53 +179,27 @@ impl NameServer {
             Read::Answer(answer) => Outcome::Answer(answer),
             Read::Malformed { answer, shown, why } => {
                 self.road.gate.malformed(&shown, Door::Dns, why).await;
-                refused(answer, ResponseCode::NXDomain)
+                Outcome::Answer(coded(answer, ResponseCode::NXDomain))
             }
             Read::Question { answer, host, kind } => self.admit(answer, host, kind).await,
         }
     }
 
-    async fn admit(&self, mut answer: Message, host: Host, kind: RecordType) -> Outcome {
-        let admissible = match self.road.gate.admits_name(&host) {
-            Ok(admissible) => admissible,
-            Err((reason, why)) => {
-                let text = format!("vibepit: {why}");
-                self.road.gate.refused_name(&host, reason, why).await;
-                blocked(&mut answer, &text);
-                return refused(answer, ResponseCode::NXDomain);
-            }
-        };
-        let Host::Name(name) = host else {
-            return refused(answer, ResponseCode::NXDomain);
-        };
-        match kind {
-            RecordType::A => {
-                let asked = answer.queries.first().map(|question| question.name.clone());
-                let own = RData::A(A(self.own));
-                answer.add_answers(asked.map(|asked| Record::from_rdata(asked, TTL, own)));
-                Outcome::Answer(answer)
-            }
-            // The sandbox has IPv4 alone; and what HTTPS and SVCB say would lead past the proxy.
-            RecordType::AAAA | RecordType::HTTPS | RecordType::SVCB => Outcome::Answer(answer),
-            // RFC 8482; and zone transfers have no business here.
-            RecordType::ANY | RecordType::AXFR | RecordType::IXFR => {
-                refused(answer, ResponseCode::NotImp)
-            }
+    async fn admit(&self, answer: Message, host: Host, kind: RecordType) -> Outcome {
+        let refusal = match self.road.gate.admits_name(&host) {
+            Err(refusal) => Some(refusal),
             // A question is a way out as well, and nobody has allowed it yet.
-            _ if admissible == Admissible::IfAskedAbout => {
-                let why = "no rule allows it yet";
-                blocked(&mut answer, &format!("vibepit: {why}"));
-                let reason = Reason::Unlisted;
-                self.road
-                    .gate
-                    .refused_name(&Host::Name(name), reason, why.to_owned())
-                    .await;
-                refused(answer, ResponseCode::NXDomain)
+            Ok(Admissible::IfAskedAbout) if is_answered_upstream(kind) => {
+                Some((Reason::Unlisted, "no rule allows it yet".to_owned()))
             }
-            // Nobody upstream knows it.
-            _ if name.as_str() == HOST_NAME => Outcome::Answer(answer),
-            kind => Outcome::Ask(Box::new(answer), name, kind),
+            Ok(Admissible::Allowed | Admissible::IfAskedAbout) => None,
+        };
+        if let Some((reason, why)) = refusal {
+            let answer = refused(answer, &why);
+            self.road.gate.refused_name(&host, reason, why).await;
+            return Outcome::Answer(answer);
         }
+        admitted(answer, host, kind, self.own)
     }
 
     async fn upstream(
@@ -256,6 +232,12 @@ impl NameServer {
     }
 }
 
+/// Whether a question of this kind would leave the machine.
+fn is_answered_upstream(kind: RecordType) -> bool {
+    use RecordType::{A, AAAA, ANY, AXFR, HTTPS, IXFR, SVCB};
+    !matches!(kind, A | AAAA | HTTPS | SVCB | ANY | AXFR | IXFR)
+}
+
 /// A packet, before anything is decided about it.
 enum Read {
     /// Not worth an answer.
@@ -283,18 +265,18 @@ fn read(packet: &[u8]) -> Read {
     if message.metadata.message_type != MessageType::Query {
         return Read::Silence;
     }
-    let mut answer = Message::response(message.metadata.id, message.metadata.op_code);
-    answer.metadata.recursion_desired = message.metadata.recursion_desired;
-    answer.metadata.recursion_available = true;
-    if message.edns.is_some() {
+    let header = message.metadata;
+    let mut answer = answer_to(header.id, header.op_code, header.recursion_desired);
+    let with = |answer, code| Read::Answer(coded(answer, code));
+    if let Some(theirs) = &message.edns {
         let mut edns = Edns::new();
         edns.set_max_payload(UDP_MAX);
         answer.edns = Some(edns);
+        // RFC 6891, section 6.1.3: version 0 is all there is here.
+        if theirs.version() > 0 {
+            return with(answer, ResponseCode::BADVERS);
+        }
     }
-    let with = |mut answer: Message, code| {
-        answer.metadata.response_code = code;
-        Read::Answer(answer)
-    };
     if message.metadata.op_code != OpCode::Query {
         return with(answer, ResponseCode::NotImp);
     }
@@ -315,22 +297,28 @@ fn read(packet: &[u8]) -> Read {
     }
 }
 
-/// Reads a packet as the door does, and writes down what it would answer. For the fuzzer: the
-/// door itself needs a proxy around it.
+/// Reads a packet as the door does, and writes down what it would answer over UDP and which host
+/// was asked about: as if `own` were the proxy's address and every name admissible, or without
+/// one, as if none were. For the fuzzer: the door itself needs a proxy around it.
 #[doc(hidden)]
-pub fn read_and_answer(packet: &[u8]) -> Option<(Vec<u8>, Option<Host>)> {
-    match read(packet) {
-        Read::Silence => None,
-        Read::Answer(answer) | Read::Malformed { answer, .. } => {
-            Some((wire(&answer, Some(packet)), None))
+pub fn read_and_answer(packet: &[u8], own: Option<Ipv4Addr>) -> Option<(Vec<u8>, Option<Host>)> {
+    let (answer, host) = match read(packet) {
+        Read::Silence => return None,
+        Read::Answer(answer) => (answer, None),
+        Read::Malformed { answer, .. } => (coded(answer, ResponseCode::NXDomain), None),
+        Read::Question { answer, host, kind } => {
+            let outcome = match own {
+                Some(own) => admitted(answer, host.clone(), kind, own),
+                None => Outcome::Answer(refused(answer, &format!("denied by the rule {host}"))),
+            };
+            match outcome {
+                Outcome::Silence => return None,
+                Outcome::Answer(answer) => (answer, Some(host)),
+                Outcome::Ask(answer, ..) => (*answer, Some(host)),
+            }
         }
-        Read::Question {
-            mut answer, host, ..
-        } => {
-            blocked(&mut answer, "vibepit");
-            Some((wire(&answer, Some(packet)), Some(host)))
-        }
-    }
+    };
+    Some((wire(&answer, Some(packet)), host))
 }
 
 /// The host that is asked about, parsed as every other door parses one; or what can be shown of
@@ -357,18 +345,46 @@ fn asked(question: &Query) -> Result<Host, (Vec<u8>, String)> {
     }
 }
 
-fn refused(mut answer: Message, code: ResponseCode) -> Outcome {
+/// What an admissible name comes to.
+fn admitted(mut answer: Message, host: Host, kind: RecordType, own: Ipv4Addr) -> Outcome {
+    let Host::Name(name) = host else {
+        return Outcome::Answer(coded(answer, ResponseCode::NXDomain));
+    };
+    match kind {
+        RecordType::A => {
+            let asked = answer.queries.first().map(|question| question.name.clone());
+            let own = RData::A(A(own));
+            answer.add_answers(asked.map(|asked| Record::from_rdata(asked, TTL, own)));
+            Outcome::Answer(answer)
+        }
+        // The sandbox has IPv4 alone; and what HTTPS and SVCB say would lead past the proxy.
+        RecordType::AAAA | RecordType::HTTPS | RecordType::SVCB => Outcome::Answer(answer),
+        // RFC 8482; and zone transfers have no business here.
+        RecordType::ANY | RecordType::AXFR | RecordType::IXFR => {
+            Outcome::Answer(coded(answer, ResponseCode::NotImp))
+        }
+        // Nobody upstream knows it.
+        _ if name.as_str() == HOST_NAME => Outcome::Answer(answer),
+        kind => Outcome::Ask(Box::new(answer), name, kind),
+    }
+}
+
+/// What a name comes to that is not admissible.
+fn refused(mut answer: Message, why: &str) -> Message {
+    blocked(&mut answer, &format!("vibepit: {why}"));
+    coded(answer, ResponseCode::NXDomain)
+}
+
+fn coded(mut answer: Message, code: ResponseCode) -> Message {
     answer.metadata.response_code = code;
-    Outcome::Answer(answer)
+    answer
 }
 
 /// Extended DNS Error "Blocked" with a text for a person (RFC 8914), where the client does EDNS.
 fn blocked(answer: &mut Message, text: &str) {
     if let Some(edns) = &mut answer.edns {
         let data = [&EDE_BLOCKED.to_be_bytes()[..], text.as_bytes()].concat();
-        let option = EdnsOption::Unknown(15, data);
-        debug_assert_eq!(EdnsCode::from(15), EdnsCode::Unknown(15));
-        edns.options_mut().insert(option);
+        edns.options_mut().insert(EdnsOption::Unknown(EDE, data));
     }
 }
 
@@ -378,10 +394,19 @@ fn unreadable(packet: &[u8]) -> Read {
         // QR clear: it was meant as a question.
         [high, low, flags, ..] if packet.len() >= 12 && flags & 0x80 == 0 => {
             let id = u16::from_be_bytes([*high, *low]);
-            Read::Answer(Message::error_msg(id, OpCode::Query, ResponseCode::FormErr))
+            let answer = answer_to(id, OpCode::from_u8(flags >> 3 & 0xf), flags & 1 == 1);
+            Read::Answer(coded(answer, ResponseCode::FormErr))
         }
         _ => Read::Silence,
     }
+}
+
+/// An answer with what is copied from the question's header (RFC 1035, section 4.1.1).
+fn answer_to(id: u16, op_code: OpCode, recursion_desired: bool) -> Message {
+    let mut answer = Message::response(id, op_code);
+    answer.metadata.recursion_desired = recursion_desired;
+    answer.metadata.recursion_available = true;
+    answer
 }
 
 /// The bytes of an answer; over UDP cut to what the client takes.
@@ -397,7 +422,67 @@ fn wire(answer: &Message, udp_question: Option<&[u8]>) -> Vec<u8> {
     if bytes.len() <= usize::from(offered) {
         return bytes;
     }
+    // The question stays, and that EDNS is spoken: 282 bytes at most. The text of an extended
+    // error may be longer than what is left of 512 (RFC 8914, section 3: it is dropped first).
     let mut cut = answer.truncate();
-    cut.metadata.truncation = true;
+    if let Some(edns) = &mut cut.edns {
+        edns.options_mut().remove(EdnsCode::from(EDE));
+    }
     cut.to_vec().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_resolver::proto::rr::Name;
+
+    /// A question for the address of `name`, with EDNS of this version and room for 512 bytes.
+    fn question(name: &str, edns_version: u8) -> Message {
+        let mut question = Message::new(7, MessageType::Query, OpCode::Query);
+        let name = Name::from_ascii(name).unwrap();
+        question.add_query(Query::query(name, RecordType::A));
+        let mut edns = Edns::new();
+        edns.set_version(edns_version);
+        question.edns = Some(edns);
+        question
+    }
+
+    fn answered(question: &[u8]) -> Message {
+        let (answer, _) = read_and_answer(question, None).unwrap();
+        Message::from_vec(&answer).unwrap()
+    }
+
+    #[test]
+    fn why_a_name_is_refused_is_left_out_where_it_does_not_fit() {
+        let label = "a".repeat(63);
+        let long = format!("{label}.{label}.{label}.{}.", "a".repeat(61));
+        let (bytes, _) = read_and_answer(&question(&long, 0).to_vec().unwrap(), None).unwrap();
+        assert!(bytes.len() <= usize::from(UDP_MIN), "{}", bytes.len());
+        let answer = Message::from_vec(&bytes).unwrap();
+        assert!(answer.metadata.truncation);
+        assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain);
+        assert!(answer.edns.unwrap().options().as_ref().is_empty());
+
+        let answer = answered(&question("a.test.", 0).to_vec().unwrap());
+        assert!(!answer.metadata.truncation);
+        assert!(!answer.edns.unwrap().options().as_ref().is_empty());
+    }
+
+    #[test]
+    fn an_answer_to_what_cannot_be_read_still_has_the_header_that_was_sent() {
+        // An update that recursion is desired for, and a label that runs out of the packet.
+        let answer = answered(b"\x12\x34\x29\x00\x00\x01\x00\x00\x00\x00\x00\x00\x3fabc");
+        assert_eq!(answer.metadata.id, 0x1234);
+        assert_eq!(answer.metadata.op_code, OpCode::Update);
+        assert!(answer.metadata.recursion_desired);
+        assert_eq!(answer.metadata.response_code, ResponseCode::FormErr);
+    }
+
+    #[test]
+    fn a_client_of_a_newer_edns_is_told_which_version_is_spoken() {
+        let answer = answered(&question("a.test.", 1).to_vec().unwrap());
+        // 16 is BADSIG as well, and that is how it is read.
+        assert_eq!(u16::from(answer.metadata.response_code), 16);
+        assert_eq!(answer.edns.unwrap().version(), 0);
+    }
 }

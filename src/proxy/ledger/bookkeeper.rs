@@ -91,7 +91,7 @@ impl Bookkeeper {
                 if !line.is_null() {
                     self.audit(&line);
                 }
-                books.event(Arc::new(event));
+                books.event(event);
             }
             Note::PeerRefused(line) => {
                 books.peer_refused();

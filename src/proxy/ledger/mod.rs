@@ -82,7 +82,7 @@ enum Note {
     /// There was no room for so many requests.
     Overflow(Target, u64),
     /// An event, and what the audit file says of it, if it does.
-    Event(Event, Value),
+    Event(Arc<Event>, Value),
     /// A caller who was turned away.
     PeerRefused(Value),
     /// A line for the audit file alone.
@@ -165,12 +165,15 @@ impl Ledger {
             "event": "domain_request", "domain": view.domain, "port": view.port,
             "door": view.doors,
         });
-        self.enter(Note::Event(Event::RequestAdded(view), audit));
+        self.enter(Note::Event(Arc::new(Event::RequestAdded(view)), audit));
     }
 
     /// Enters that others wait for the same, or gave up.
     pub(super) fn request_updated(&self, view: PendingView) {
-        self.enter(Note::Event(Event::RequestUpdated(view), Value::Null));
+        self.enter(Note::Event(
+            Arc::new(Event::RequestUpdated(view)),
+            Value::Null,
+        ));
     }
 
     /// Enters what came of a request that waited.
@@ -186,7 +189,10 @@ impl Ledger {
         if let Some(scope) = end.scope {
             audit["scope"] = scope.to_string().into();
         }
-        self.enter(Note::Event(Event::RequestRemoved(end.clone()), audit));
+        self.enter(Note::Event(
+            Arc::new(Event::RequestRemoved(end.clone())),
+            audit,
+        ));
     }
 
     /// Enters that there was no room for `count` requests, of which this is the last.
@@ -202,13 +208,13 @@ impl Ledger {
     /// Enters a rule that is in force now.
     pub(super) fn rule_added(&self, change: RuleChange) {
         let audit = rule_audit("rule_add", &change);
-        self.enter(Note::Event(Event::RuleAdded(change), audit));
+        self.enter(Note::Event(Arc::new(Event::RuleAdded(change)), audit));
     }
 
     /// Enters a rule that is gone.
     pub(super) fn rule_removed(&self, change: RuleChange) {
         let audit = rule_audit("rule_revoke", &change);
-        self.enter(Note::Event(Event::RuleRemoved(change), audit));
+        self.enter(Note::Event(Arc::new(Event::RuleRemoved(change)), audit));
     }
 
     /// Enters a caller of the control plane who was turned away.
@@ -233,9 +239,9 @@ impl Ledger {
     pub(super) fn ending(&self, why: &str) {
         let audit = json!({"event": "session_end", "reason": "session_ended", "detail": why});
         self.enter(Note::Event(
-            Event::SessionEnding {
+            Arc::new(Event::SessionEnding {
                 ending: why.to_owned(),
-            },
+            }),
             audit,
         ));
     }

@@ -111,6 +111,14 @@ impl Drop for Running {
             let _ = kill(self.pid(), Signal::SIGTERM);
             let _ = self.child.wait();
         }
+        if thread::panicking() {
+            // What the program had to say may be why the test fails.
+            let said: Vec<String> = self.err.iter().collect();
+            #[expect(clippy::print_stderr)]
+            {
+                eprintln!("it said: {}", said.join("\n"));
+            }
+        }
     }
 }
 

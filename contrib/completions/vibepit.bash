@@ -22,6 +22,9 @@ _vibepit() {
             vibepit,approve)
                 cmd="vibepit__subcmd__approve"
                 ;;
+            vibepit,audit)
+                cmd="vibepit__subcmd__audit"
+                ;;
             vibepit,completions)
                 cmd="vibepit__subcmd__completions"
                 ;;
@@ -88,6 +91,9 @@ _vibepit() {
             vibepit__subcmd__help,approve)
                 cmd="vibepit__subcmd__help__subcmd__approve"
                 ;;
+            vibepit__subcmd__help,audit)
+                cmd="vibepit__subcmd__help__subcmd__audit"
+                ;;
             vibepit__subcmd__help,completions)
                 cmd="vibepit__subcmd__help__subcmd__completions"
                 ;;
@@ -146,7 +152,7 @@ _vibepit() {
 
     case "${cmd}" in
         vibepit)
-            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --env --volume --image --name --help --version run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help"
+            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --ask --reject --approval-timeout --env --volume --image --name --help --version run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -165,6 +171,10 @@ _vibepit() {
                     return 0
                     ;;
                 --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --approval-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -257,6 +267,32 @@ _vibepit() {
                     return 0
                     ;;
                 --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__audit)
+            opts="-f -v -q -h --follow --since --event --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --event)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -454,7 +490,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help)
-            opts="run sessions status allow deny pending approve revoke rules explain logs connections config prune completions man proxy help"
+            opts="run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -482,6 +518,20 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__approve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__audit)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -820,7 +870,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__proxy)
-            opts="-v -q -h --http --dns --control --tcp --config --allow --name --stdin --hand-over --json --color --verbose --quiet --help"
+            opts="-v -q -h --http --dns --control --tcp --config --allow --ask --reject --approval-timeout --name --stdin --hand-over --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -847,6 +897,10 @@ _vibepit() {
                     return 0
                     ;;
                 --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --approval-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -940,13 +994,17 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__run)
-            opts="-e -v -q -h --allow --env --volume --image --name --json --color --verbose --quiet --help"
+            opts="-e -v -q -h --allow --ask --reject --approval-timeout --env --volume --image --name --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --approval-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

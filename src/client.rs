@@ -22,8 +22,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
 use crate::api::{
-    AddBody, Added, Connections, Event, Explanation, Fault, Health, Logs, Reloaded, RevokeBody,
-    Revoked, Rules, Session, Stats,
+    AddBody, Added, Connections, DecideBody, Decided, Event, Explanation, Fault, Health, Logs,
+    Pending, Reloaded, RevokeBody, Revoked, Rules, Session, Stats,
 };
 use crate::transport::{tls, unix};
 
@@ -132,6 +132,29 @@ impl Client {
     /// POST /allow.
     pub async fn allow(&self, body: &AddBody) -> Result<Added, ClientError> {
         self.post("/allow", body).await
+    }
+
+    /// GET /pending-domains.
+    pub async fn pending(&self, missed: bool) -> Result<Pending, ClientError> {
+        self.get(match missed {
+            true => "/pending-domains?missed=1",
+            false => "/pending-domains",
+        })
+        .await
+    }
+
+    /// POST /approve-domain/{id}.
+    pub async fn approve_request(
+        &self,
+        id: &str,
+        body: &DecideBody,
+    ) -> Result<Decided, ClientError> {
+        self.post(&format!("/approve-domain/{id}"), body).await
+    }
+
+    /// POST /deny-domain/{id}.
+    pub async fn deny_request(&self, id: &str, body: &DecideBody) -> Result<Decided, ClientError> {
+        self.post(&format!("/deny-domain/{id}"), body).await
     }
 
     /// POST /deny.

@@ -19,6 +19,12 @@ _vibepit() {
             vibepit,allow)
                 cmd="vibepit__subcmd__allow"
                 ;;
+            vibepit,approve)
+                cmd="vibepit__subcmd__approve"
+                ;;
+            vibepit,audit)
+                cmd="vibepit__subcmd__audit"
+                ;;
             vibepit,completions)
                 cmd="vibepit__subcmd__completions"
                 ;;
@@ -42,6 +48,9 @@ _vibepit() {
                 ;;
             vibepit,man)
                 cmd="vibepit__subcmd__man"
+                ;;
+            vibepit,pending)
+                cmd="vibepit__subcmd__pending"
                 ;;
             vibepit,proxy)
                 cmd="vibepit__subcmd__proxy"
@@ -79,6 +88,12 @@ _vibepit() {
             vibepit__subcmd__help,allow)
                 cmd="vibepit__subcmd__help__subcmd__allow"
                 ;;
+            vibepit__subcmd__help,approve)
+                cmd="vibepit__subcmd__help__subcmd__approve"
+                ;;
+            vibepit__subcmd__help,audit)
+                cmd="vibepit__subcmd__help__subcmd__audit"
+                ;;
             vibepit__subcmd__help,completions)
                 cmd="vibepit__subcmd__help__subcmd__completions"
                 ;;
@@ -102,6 +117,9 @@ _vibepit() {
                 ;;
             vibepit__subcmd__help,man)
                 cmd="vibepit__subcmd__help__subcmd__man"
+                ;;
+            vibepit__subcmd__help,pending)
+                cmd="vibepit__subcmd__help__subcmd__pending"
                 ;;
             vibepit__subcmd__help,proxy)
                 cmd="vibepit__subcmd__help__subcmd__proxy"
@@ -134,7 +152,7 @@ _vibepit() {
 
     case "${cmd}" in
         vibepit)
-            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --env --volume --image --name --help --version run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help"
+            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --ask --reject --approval-timeout --env --volume --image --name --help --version run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -153,6 +171,10 @@ _vibepit() {
                     return 0
                     ;;
                 --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --approval-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -184,7 +206,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__allow)
-            opts="-v -q -h --session --tcp --addr --for --force --json --color --verbose --quiet --help"
+            opts="-v -q -h --session --tcp --addr --for --scope --save --force --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -199,6 +221,78 @@ _vibepit() {
                     return 0
                     ;;
                 --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --scope)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__approve)
+            opts="-y -v -q -h --session --tcp --addr --all --scope --pattern --for --reason --yes --force --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --session)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --addr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --scope)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pattern)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__audit)
+            opts="-f -v -q -h --follow --since --event --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --event)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -336,7 +430,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__deny)
-            opts="-v -q -h --session --tcp --addr --for --force --json --color --verbose --quiet --help"
+            opts="-v -q -h --session --tcp --addr --for --scope --save --force --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -351,6 +445,10 @@ _vibepit() {
                     return 0
                     ;;
                 --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --scope)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -392,7 +490,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help)
-            opts="run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help"
+            opts="run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -406,6 +504,34 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__allow)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__approve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__audit)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -532,6 +658,20 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__man)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__pending)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -703,8 +843,34 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vibepit__subcmd__pending)
+            opts="-w -v -q -h --session --tcp --addr --watch --missed --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --session)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --addr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vibepit__subcmd__proxy)
-            opts="-v -q -h --http --dns --control --tcp --config --allow --name --stdin --hand-over --json --color --verbose --quiet --help"
+            opts="-v -q -h --http --dns --control --tcp --config --allow --ask --reject --approval-timeout --name --stdin --hand-over --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -731,6 +897,10 @@ _vibepit() {
                     return 0
                     ;;
                 --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --approval-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -824,13 +994,17 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__run)
-            opts="-e -v -q -h --allow --env --volume --image --name --json --color --verbose --quiet --help"
+            opts="-e -v -q -h --allow --ask --reject --approval-timeout --env --volume --image --name --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --approval-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_vibepit_global_optspecs
-    string join \n json color= v/verbose q/quiet session= tcp addr= allow= e/env= volume= image= name= h/help V/version
+    string join \n json color= v/verbose q/quiet session= tcp addr= allow= ask reject approval-timeout= e/env= volume= image= name= h/help V/version
 end
 
 function __fish_vibepit_needs_command
@@ -30,6 +30,7 @@ never\t'Never'"
 complete -c vibepit -n "__fish_vibepit_needs_command" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
 complete -c vibepit -n "__fish_vibepit_needs_command" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
 complete -c vibepit -n "__fish_vibepit_needs_command" -l allow -d 'Allow this entry for the session, such as api.example.com or *.example.com:443' -r
+complete -c vibepit -n "__fish_vibepit_needs_command" -l approval-timeout -d 'How long a request waits for you, such as 45s or 5m' -r
 complete -c vibepit -n "__fish_vibepit_needs_command" -s e -l env -d 'Set a variable in the sandbox; a NAME alone passes its value on' -r
 complete -c vibepit -n "__fish_vibepit_needs_command" -l volume -d 'Mount more of the host: a directory or file, and where it is in the sandbox' -r
 complete -c vibepit -n "__fish_vibepit_needs_command" -l image -d 'Use this image in the place of the host\'s own userland; pulled if it is not there' -r
@@ -38,6 +39,8 @@ complete -c vibepit -n "__fish_vibepit_needs_command" -l json -d 'Print data as 
 complete -c vibepit -n "__fish_vibepit_needs_command" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_needs_command" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_needs_command" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_needs_command" -l ask -d 'Have what no rule covers wait for you, whatever config.toml says'
+complete -c vibepit -n "__fish_vibepit_needs_command" -l reject -d 'Refuse at once what no rule covers, whatever config.toml says'
 complete -c vibepit -n "__fish_vibepit_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_needs_command" -s V -l version -d 'Print version'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "run" -d 'Run a command in a sandbox (what `vibepit` does without a command\'s name)'
@@ -45,10 +48,13 @@ complete -c vibepit -n "__fish_vibepit_needs_command" -a "sessions" -d 'List the
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "status" -d 'Show one session: what it is, its doors, its counts, its warnings'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "allow" -d 'Let the sandbox reach something'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "deny" -d 'Keep the sandbox from something; outranks every allow'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "pending" -d 'List the requests that wait for you'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "approve" -d 'Let a request go on that waits'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "revoke" -d 'Take allow and deny rules back, and close what they let through'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "rules" -d 'List the rules that are in force'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "explain" -d 'Say what happens to a request, and why'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "logs" -d 'Show what the sandbox asked for, and what came of it'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "audit" -d 'Read the audit log: what was asked for and who decided, of sessions that are over, too'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "connections" -d 'List the connections that are open'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "config" -d 'Look at the configuration'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "prune" -d 'Remove what a crash left behind: containers and directories'
@@ -57,6 +63,7 @@ complete -c vibepit -n "__fish_vibepit_needs_command" -a "man" -d 'Print the man
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l allow -d 'Allow this entry for the session, such as api.example.com or *.example.com:443' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l approval-timeout -d 'How long a request waits for you, such as 45s or 5m' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s e -l env -d 'Set a variable in the sandbox; a NAME alone passes its value on' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l volume -d 'Mount more of the host: a directory or file, and where it is in the sandbox' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l image -d 'Use this image in the place of the host\'s own userland; pulled if it is not there' -r
@@ -64,6 +71,8 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l name -d 'The ses
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l ask -d 'Have what no rule covers wait for you, whatever config.toml says'
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l reject -d 'Refuse at once what no rule covers, whatever config.toml says'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l json -d 'Print data as JSON; what streams prints one object a line'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s q -l quiet -d 'Say nothing but results and errors'
@@ -89,10 +98,12 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand status" -s h -l help -d 
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l for -d 'For how long: 90s, 10m, 2h, 1d. Without it: until the session ends' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l scope -d 'How far it reaches: session, project (every session of this project), global (every session)' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l save -d 'Save it for every session of this project: --scope project'
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l force -d 'Accept a wildcard over a public suffix, such as *.github.io'
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l json -d 'Print data as JSON; what streams prints one object a line'
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -s v -l verbose -d 'Say more, such as which transport served'
@@ -101,15 +112,46 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -s h -l help -d '
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l for -d 'For how long: 90s, 10m, 2h, 1d. Without it: until the session ends' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l scope -d 'How far it reaches: session, project (every session of this project), global (every session)' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l save -d 'Save it for every session of this project: --scope project'
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l force -d 'Accept a wildcard over a public suffix, such as *.github.io'
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l json -d 'Print data as JSON; what streams prints one object a line'
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -s w -l watch -d 'Go on, and show each request that comes, changes or goes'
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -l missed -d 'Also what was refused because nobody decided in time'
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand pending" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l scope -d 'How far it reaches: once, session, project (every session of this project), global (every session)' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l pattern -d 'A pattern that covers the host, such as *.example.com, in its place' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l for -d 'For how long: 90s, 10m, 2h, 1d; with scope session' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l reason -d 'What the sandbox is told of a denial' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l all -d 'All that wait now'
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -s y -l yes -d 'Do not ask whether a wildcard that is to be saved is meant'
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l force -d 'Accept a wildcard over a public suffix, such as *.github.io'
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
@@ -153,6 +195,16 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand logs" -l json -d 'Print 
 complete -c vibepit -n "__fish_vibepit_using_subcommand logs" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand logs" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand logs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand audit" -l since -d 'Only from then on: 10m, 2h or 7d ago, or a time such as 2026-01-31T12:00:00Z' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand audit" -l event -d 'Only events of this name, such as connect or domain_approve' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand audit" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand audit" -s f -l follow -d 'Go on, and show what comes'
+complete -c vibepit -n "__fish_vibepit_using_subcommand audit" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand audit" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand audit" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand audit" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
@@ -209,30 +261,36 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l control -d 'A 
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l tcp -d 'Where the mTLS control port listens' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l config -d 'The configuration, in the place of the person\'s own' -r -F
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l allow -d 'Allow this entry for as long as the proxy runs' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l approval-timeout -d 'How long a request waits for you, such as 45s or 5m' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l name -d 'The session\'s name; without one, `proxy`' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l hand-over -d 'Only open the doors, and hand them to the proxy that connects to this socket: how a launcher puts them where the sandbox is' -r -F
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l ask -d 'Have what no rule covers wait for you, whatever config.toml says'
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l reject -d 'Refuse at once what no rule covers, whatever config.toml says'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l stdin -d 'Read the document that starts the proxy from standard input: how a launcher starts it'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l json -d 'Print data as JSON; what streams prints one object a line'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "run" -d 'Run a command in a sandbox (what `vibepit` does without a command\'s name)'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "sessions" -d 'List the sessions that run'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "status" -d 'Show one session: what it is, its doors, its counts, its warnings'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "allow" -d 'Let the sandbox reach something'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "deny" -d 'Keep the sandbox from something; outranks every allow'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "revoke" -d 'Take allow and deny rules back, and close what they let through'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "rules" -d 'List the rules that are in force'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "explain" -d 'Say what happens to a request, and why'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "logs" -d 'Show what the sandbox asked for, and what came of it'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "connections" -d 'List the connections that are open'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "config" -d 'Look at the configuration'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "prune" -d 'Remove what a crash left behind: containers and directories'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "man" -d 'Print the manual page, or write every page to a directory'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny revoke rules explain logs connections config prune completions man proxy help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "run" -d 'Run a command in a sandbox (what `vibepit` does without a command\'s name)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "sessions" -d 'List the sessions that run'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "status" -d 'Show one session: what it is, its doors, its counts, its warnings'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "allow" -d 'Let the sandbox reach something'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "deny" -d 'Keep the sandbox from something; outranks every allow'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "pending" -d 'List the requests that wait for you'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "approve" -d 'Let a request go on that waits'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "revoke" -d 'Take allow and deny rules back, and close what they let through'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "rules" -d 'List the rules that are in force'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "explain" -d 'Say what happens to a request, and why'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "logs" -d 'Show what the sandbox asked for, and what came of it'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "audit" -d 'Read the audit log: what was asked for and who decided, of sessions that are over, too'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "connections" -d 'List the connections that are open'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "config" -d 'Look at the configuration'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "prune" -d 'Remove what a crash left behind: containers and directories'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "man" -d 'Print the manual page, or write every page to a directory'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Say whether a configuration can be used; errors name line and column'

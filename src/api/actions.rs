@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::{Entry, Scope, Target, Verdict};
 
-use super::Fault;
+use super::{DecideBody, Decision, Fault};
 
 /// One thing to do.
 #[derive(Debug)]
@@ -22,6 +22,18 @@ pub enum Action {
     Add(Verdict, Addition),
     /// POST /revoke.
     Revoke(Vec<Entry>),
+    /// GET /pending-domains.
+    Pending {
+        /// Also what nobody decided in time.
+        missed: bool,
+    },
+    /// POST /approve-domain/{id} or POST /deny-domain/{id}.
+    Decide {
+        /// The request.
+        id: String,
+        /// What is to become of it.
+        decision: Decision,
+    },
     /// GET /connections.
     Connections,
     /// GET /explain.
@@ -128,6 +140,21 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         method: "GET",
+        path: "/pending-domains",
+        media_type: JSON,
+    },
+    Route {
+        method: "POST",
+        path: "/approve-domain/{id}",
+        media_type: JSON,
+    },
+    Route {
+        method: "POST",
+        path: "/deny-domain/{id}",
+        media_type: JSON,
+    },
+    Route {
+        method: "GET",
         path: "/connections",
         media_type: JSON,
     },
@@ -193,7 +220,7 @@ impl Route {
     pub fn find(method: &str, path: &str) -> Result<&'static Self, Fault> {
         let route = ROUTES
             .iter()
-            .find(|route| route.path == path)
+            .find(|route| route.parameter(path).is_some())
             .ok_or_else(|| Fault::not_found(path))?;
         if route.method == method {
             Ok(route)
@@ -202,11 +229,23 @@ impl Route {
         }
     }
 
+    /// What stands in the place of `{id}`; empty where the route has no such place. `None`: the
+    /// path is another one's.
+    fn parameter<'a>(&self, path: &'a str) -> Option<&'a str> {
+        match self.path.strip_suffix("{id}") {
+            Some(prefix) => path
+                .strip_prefix(prefix)
+                .filter(|id| !id.is_empty() && !id.contains('/')),
+            None => (path == self.path).then_some(""),
+        }
+    }
+
     /// Parses what came with the request; the core sees only the result. `last_event` is the
     /// value of Last-Event-ID, which a client of /events sends by itself when it comes back (the
     /// SSE standard), and which outranks `after`.
     pub fn action(
         &self,
+        path: &str,
         query: Option<&str>,
         last_event: Option<&[u8]>,
         body: &[u8],
@@ -218,6 +257,11 @@ impl Route {
             "/allow" => Action::Add(Verdict::Allow, addition(body)?),
             "/deny" => Action::Add(Verdict::Deny, addition(body)?),
             "/revoke" => Action::Revoke(revocation(body)?),
+            "/pending-domains" => Action::Pending {
+                missed: query.flag("missed")?,
+            },
+            "/approve-domain/{id}" => self.decision(path, Verdict::Allow, body)?,
+            "/deny-domain/{id}" => self.decision(path, Verdict::Deny, body)?,
             "/connections" => Action::Connections,
             "/explain" => Action::Explain(explained(query.get("target"))?),
             "/logs" => Action::Logs {
@@ -247,16 +291,68 @@ impl Route {
     }
 }
 
+impl Route {
+    fn decision(&self, path: &str, verdict: Verdict, body: &[u8]) -> Result<Action, Fault> {
+        let id = self.parameter(path).unwrap_or_default().to_owned();
+        let body: DecideBody = match body.trim_ascii() {
+            [] => DecideBody::default(),
+            body => json(body, r#"{"scope":"session"}"#)?,
+        };
+        let default = match verdict {
+            Verdict::Allow => Scope::Session,
+            Verdict::Deny => Scope::Once,
+        };
+        let scope = body.scope.unwrap_or(default);
+        let pattern = body
+            .pattern
+            .map(|text| entry(&text, body.force))
+            .transpose()?;
+        let ttl = body.ttl.as_deref().map(duration).transpose()?;
+        if ttl.is_some() && scope != Scope::Session {
+            return Err(Fault::bad_request(format!(
+                "a time limit goes with scope session, and not with scope {scope}"
+            )));
+        }
+        if pattern.is_some() && scope == Scope::Once {
+            return Err(Fault::bad_request(
+                "scope once is for the request itself: leave the pattern out, or choose session, \
+                 project or global",
+            ));
+        }
+        if body.reason.is_some() && verdict == Verdict::Allow {
+            return Err(Fault::bad_request(
+                "a reason goes with a denial, and not with an approval",
+            ));
+        }
+        Ok(Action::Decide {
+            id,
+            decision: Decision {
+                verdict,
+                scope,
+                pattern,
+                ttl,
+                reason: body.reason,
+                confirmed: body.confirm_wildcard,
+            },
+        })
+    }
+}
+
 fn addition(body: &[u8]) -> Result<Addition, Fault> {
     let body: AddBody = json(body, r#"{"entries":["api.example.com:443"]}"#)?;
     let scope = body.scope.unwrap_or(Scope::Session);
-    if scope != Scope::Session {
-        return Err(Fault::bad_request(format!(
-            "scope {scope} is not here yet: rules added live last for the session; put what is \
-             to stay into config.toml"
-        )));
+    if scope == Scope::Once {
+        return Err(Fault::bad_request(
+            "scope once is for a request that waits: approve it by its id, or choose session, \
+             project or global",
+        ));
     }
     let ttl = body.ttl.as_deref().map(duration).transpose()?;
+    if ttl.is_some() && scope != Scope::Session {
+        return Err(Fault::bad_request(format!(
+            "a time limit goes with scope session, and not with scope {scope}"
+        )));
+    }
     Ok(Addition {
         entries: entries(&body.entries, body.force)?,
         scope,
@@ -276,17 +372,16 @@ fn entries(texts: &[String], force: bool) -> Result<Vec<Entry>, Fault> {
             "no entries: name at least one, such as api.example.com:443",
         ));
     }
-    texts
-        .iter()
-        .map(|text| {
-            let entry = if force {
-                Entry::parse_forced(text)
-            } else {
-                text.parse()
-            };
-            entry.map_err(|error| Fault::bad_entry(text, error.to_string()))
-        })
-        .collect()
+    texts.iter().map(|text| entry(text, force)).collect()
+}
+
+fn entry(text: &str, force: bool) -> Result<Entry, Fault> {
+    let entry = if force {
+        Entry::parse_forced(text)
+    } else {
+        text.parse()
+    };
+    entry.map_err(|error| Fault::bad_entry(text, error.to_string()))
 }
 
 fn json<'a, T: Deserialize<'a>>(body: &'a [u8], example: &str) -> Result<T, Fault> {
@@ -355,6 +450,16 @@ impl Query {
         let mut pairs = self.0.borrow_mut();
         let at = pairs.iter().position(|(seen, _)| seen == key)?;
         Some(pairs.swap_remove(at).1)
+    }
+
+    fn flag(&self, key: &str) -> Result<bool, Fault> {
+        match self.get(key).as_deref() {
+            None | Some("0") => Ok(false),
+            Some("1" | "") => Ok(true),
+            Some(other) => Err(Fault::bad_request(format!(
+                "{key} is 0 or 1, not {other:?}"
+            ))),
+        }
     }
 
     fn number(&self, key: &str) -> Result<Option<u64>, Fault> {
@@ -434,21 +539,37 @@ mod tests {
     #[test]
     fn a_query_key_that_nobody_knows_or_that_comes_twice_is_refused() {
         let route = Route::find("GET", "/logs").expect("route");
-        assert!(route.action(Some("after=3&limit=2"), None, b"").is_ok());
-        assert!(route.action(Some("after=3&after=4"), None, b"").is_err());
-        assert!(route.action(Some("affter=3"), None, b"").is_err());
-        assert!(route.action(Some("after=x"), None, b"").is_err());
+        assert!(
+            route
+                .action(route.path, Some("after=3&limit=2"), None, b"")
+                .is_ok()
+        );
+        assert!(
+            route
+                .action(route.path, Some("after=3&after=4"), None, b"")
+                .is_err()
+        );
+        assert!(
+            route
+                .action(route.path, Some("affter=3"), None, b"")
+                .is_err()
+        );
+        assert!(
+            route
+                .action(route.path, Some("after=x"), None, b"")
+                .is_err()
+        );
     }
 
     #[test]
     fn last_event_id_outranks_after_and_has_to_be_a_number() {
         let route = Route::find("GET", "/events").expect("route");
-        let after = |last_event| match route.action(Some("after=3"), last_event, b"") {
+        let after = |last_event| match route.action(route.path, Some("after=3"), last_event, b"") {
             Ok(Action::Events { after }) => after,
             other => panic!("{other:?}"),
         };
         assert_eq!((after(None), after(Some(b"7"))), (Some(3), Some(7)));
-        assert!(route.action(None, Some(b"x\xff"), b"").is_err());
+        assert!(route.action(route.path, None, Some(b"x\xff"), b"").is_err());
     }
 
     #[test]

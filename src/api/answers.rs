@@ -21,7 +21,8 @@ pub struct Session {
     pub uptime_seconds: u64,
     /// The addresses of the doors and of the mTLS port.
     pub doors: Listening,
-    /// `reject`: what no rule covers is refused at once.
+    /// What becomes of a request that no rule covers: `request_approval` holds it for a person,
+    /// `reject` refuses it at once.
     pub mode: String,
     /// Whether decisions of scope project and global can be saved.
     pub can_save: bool,
@@ -62,6 +63,12 @@ pub struct Counts {
     pub rules: usize,
     /// Connections open now.
     pub connections: usize,
+    /// Targets that wait for a person.
+    #[serde(default)]
+    pub pending: usize,
+    /// Connections that wait for one.
+    #[serde(default)]
+    pub waiting: usize,
     /// Requests let through since the start.
     pub allowed: u64,
     /// Requests refused since the start.
@@ -103,6 +110,9 @@ pub struct Added {
     pub scope: Scope,
     /// The file they were saved to.
     pub saved_to: Option<PathBuf>,
+    /// Why they were not saved, though they were to be: they hold for this session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub save_error: Option<String>,
     /// Allowed entries that do not take effect, because a deny outranks them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadowed: Vec<Shadowed>,
@@ -133,6 +143,9 @@ pub struct Revoked {
     /// Entries that stay, because a file holds them: they are taken out there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<RuleView>,
+    /// Why what was saved could not be taken back: it will hold again in the next session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub save_error: Option<String>,
     /// Connections that were closed.
     pub closed: usize,
 }

@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,8 @@ pub struct Document {
     pub control: ControlPoints,
     /// The server's half of the session's key material; without it there is no TCP control port.
     pub tls: Option<TlsMaterial>,
+    /// Where decisions are saved; without it they hold for the session.
+    pub decisions: Option<DecisionsPlace>,
     /// The audit file to append to; without it nothing is audited.
     pub audit: Option<PathBuf>,
     /// How `host.vibepit` reaches the services of the host's loopback.
@@ -33,6 +36,18 @@ pub struct Document {
     /// A Unix socket at which the launcher holds every connection for as long as it lives: a
     /// second lifeline, for what keeps the input open when the engine between the two is killed.
     pub lifeline: Option<PathBuf>,
+}
+
+/// Where saved decisions are.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionsPlace {
+    /// The directory, as the proxy sees it; `global.toml` is in it.
+    pub directory: PathBuf,
+    /// The same as the person sees it: what an answer names.
+    pub shown: PathBuf,
+    /// The project's file below `projects/`, without `.toml`. Without it there is no project.
+    pub project: Option<String>,
 }
 
 /// Who a session is, as its control plane tells it.
@@ -63,6 +78,39 @@ pub struct PolicyDocument {
     pub upstream_dns: Vec<SocketAddr>,
     /// Further addresses that are never dialled: the host's own.
     pub screened: Vec<IpAddr>,
+    /// How long what no rule covers waits for a person. Without it such requests are refused.
+    pub asking: Option<Asking>,
+}
+
+/// How long a request waits for somebody to decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asking {
+    /// Seconds, while somebody watches.
+    pub approval_timeout: u32,
+    /// Seconds, while nobody does.
+    pub unattended_timeout: u32,
+}
+
+impl Default for Asking {
+    fn default() -> Self {
+        Self {
+            approval_timeout: 60,
+            unattended_timeout: 60,
+        }
+    }
+}
+
+impl Asking {
+    /// While somebody watches.
+    pub fn approval(&self) -> Duration {
+        Duration::from_secs(self.approval_timeout.into())
+    }
+
+    /// While nobody does.
+    pub fn unattended(&self) -> Duration {
+        Duration::from_secs(self.unattended_timeout.into())
+    }
 }
 
 /// Rules of one verdict and one origin. A million entries are one group, not a million objects.

@@ -3,11 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::answers::{LogEntry, RuleView};
+use super::pending::{PendingView, Settled};
 
 /// Something that happened in a session.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Event {
+    /// `domain-request-added`.
+    RequestAdded(PendingView),
+    /// `domain-request-updated`: others wait for the same, or gave up.
+    RequestUpdated(PendingView),
+    /// `domain-request-removed`.
+    RequestRemoved(Settled),
     /// `rule-added`.
     RuleAdded(RuleChange),
     /// `rule-removed`.
@@ -39,6 +46,9 @@ impl Event {
     /// The name on the wire.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::RequestAdded(_) => "domain-request-added",
+            Self::RequestUpdated(_) => "domain-request-updated",
+            Self::RequestRemoved(_) => "domain-request-removed",
             Self::RuleAdded(_) => "rule-added",
             Self::RuleRemoved(_) => "rule-removed",
             Self::Log(_) => "log",
@@ -58,6 +68,9 @@ impl Event {
             next: u64,
         }
         Some(match name {
+            "domain-request-added" => serde_json::from_str(data).map(Self::RequestAdded),
+            "domain-request-updated" => serde_json::from_str(data).map(Self::RequestUpdated),
+            "domain-request-removed" => serde_json::from_str(data).map(Self::RequestRemoved),
             "rule-added" => serde_json::from_str(data).map(Self::RuleAdded),
             "rule-removed" => serde_json::from_str(data).map(Self::RuleRemoved),
             "log" => serde_json::from_str(data).map(Self::Log),

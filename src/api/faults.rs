@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::policy::{Entry, Scope};
+
 /// A refusal of the control plane, for a program and for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{title}: {detail}")]
@@ -76,6 +78,43 @@ impl Fault {
             "request timeout",
             "the whole request must arrive within 10 seconds",
         )
+    }
+
+    /// 404: no request with this id waits, or did lately.
+    pub fn no_such_request(id: &str) -> Self {
+        Self::new(
+            404,
+            "no such request",
+            format!(
+                "no request {} waits; GET /pending-domains lists those that do",
+                id.escape_debug()
+            ),
+        )
+    }
+
+    /// 409: somebody else was first.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(409, "conflict", detail)
+    }
+
+    /// 409: a wildcard that is to be saved has to be meant.
+    pub fn unconfirmed(entry: &Entry, scope: Scope, seen: &[String]) -> Self {
+        let seen = match seen {
+            [] => "no host that was asked for so far".to_owned(),
+            seen => seen.join(", "),
+        };
+        Self {
+            entry: Some(entry.to_string()),
+            ..Self::new(
+                409,
+                "confirmation needed",
+                format!(
+                    "{entry} covers many hosts, and scope {scope} outlives this session; of what \
+                     was asked for it covers {seen}. Say \"confirm_wildcard\": true if that is \
+                     meant"
+                ),
+            )
+        }
     }
 
     /// 413: the body is too large.

@@ -6,6 +6,7 @@ mod answers;
 mod document;
 mod events;
 mod faults;
+mod pending;
 
 pub use actions::{
     Action, AddBody, Addition, METRICS, OPENAPI, ROUTES, RevokeBody, Route, duration,
@@ -15,8 +16,11 @@ pub use answers::{
     IdentityView, LogEntry, Logs, Reloaded, Revoked, RuleView, Rules, Session, Shadowed, Stats,
 };
 pub use document::{
-    ControlPoints, Document, DoorAddresses, Doors, FromProxy, HostAccess, Identity, Listening,
-    PolicyDocument, RuleGroup, TlsMaterial, ToProxy,
+    Asking, ControlPoints, DecisionsPlace, Document, DoorAddresses, Doors, FromProxy, HostAccess,
+    Identity, Listening, PolicyDocument, RuleGroup, TlsMaterial, ToProxy,
 };
 pub use events::{Event, RuleChange};
 pub use faults::Fault;
+pub use pending::{
+    DecideBody, Decided, Decision, MissedView, Outcome, Pending, PendingView, Settled,
+};

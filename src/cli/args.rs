@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::examples;
+use crate::policy::Scope;
 
 /// Run a coding agent in a sandbox, and decide live what it may reach.
 ///
@@ -146,9 +147,24 @@ pub(super) enum Command {
     Allow(AddArgs),
     /// Keep the sandbox from something; outranks every allow.
     ///
-    /// Closes the connections that are open and no longer allowed.
+    /// Closes the connections that are open and no longer allowed. The id of a request that
+    /// waits, or the start of one, refuses that request, once unless --scope says otherwise.
     #[command(after_long_help = examples::DENY)]
     Deny(AddArgs),
+    /// List the requests that wait for you.
+    ///
+    /// What no rule covers waits until somebody decides, or until its time runs out. What nobody
+    /// decided in time can still be approved, for the next try: --missed lists it.
+    #[command(after_long_help = examples::PENDING)]
+    Pending(PendingArgs),
+
+    /// Let a request go on that waits.
+    ///
+    /// Names it by its id, the start of one, its host, or host:port. Without --scope it holds
+    /// until the session ends.
+    #[command(after_long_help = examples::APPROVE)]
+    Approve(DecideArgs),
+
     /// Take allow and deny rules back, and close what they let through.
     ///
     /// Rules that stand in config.toml stay: take them out there, or deny them.
@@ -165,6 +181,10 @@ pub(super) enum Command {
     /// Show what the sandbox asked for, and what came of it.
     #[command(after_long_help = examples::LOGS)]
     Logs(LogsArgs),
+    /// Read the audit log: what was asked for and who decided, of sessions that are over, too.
+    #[command(after_long_help = examples::AUDIT)]
+    Audit(AuditArgs),
+
     /// List the connections that are open.
     #[command(after_long_help = examples::CONNECTIONS)]
     Connections(Reach),
@@ -204,6 +224,9 @@ pub(super) struct RunArgs {
     /// Allow this entry for the session, such as api.example.com or *.example.com:443.
     #[arg(long, value_name = "ENTRY")]
     pub(super) allow: Vec<String>,
+    #[command(flatten)]
+    pub(super) asking: AskArgs,
+
     /// Set a variable in the sandbox; a NAME alone passes its value on.
     #[arg(long, short, value_name = "NAME[=VALUE]")]
     pub(super) env: Vec<String>,
@@ -219,6 +242,22 @@ pub(super) struct RunArgs {
     /// The session's name; without one, that of the project's directory.
     #[arg(long, value_name = "NAME")]
     pub(super) name: Option<String>,
+}
+
+/// What becomes of requests that no rule covers.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Args)]
+pub(super) struct AskArgs {
+    /// Have what no rule covers wait for you, whatever config.toml says.
+    #[arg(long, conflicts_with = "reject")]
+    pub(super) ask: bool,
+
+    /// Refuse at once what no rule covers, whatever config.toml says.
+    #[arg(long)]
+    pub(super) reject: bool,
+
+    /// How long a request waits for you, such as 45s or 5m.
+    #[arg(long, value_name = "TIME", conflicts_with = "reject")]
+    pub(super) approval_timeout: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -241,9 +280,86 @@ pub(super) struct AddArgs {
     /// For how long: 90s, 10m, 2h, 1d. Without it: until the session ends.
     #[arg(long = "for", value_name = "TIME")]
     pub(super) ttl: Option<String>,
+    /// How far it reaches: session, project (every session of this project), global (every
+    /// session).
+    #[arg(long, value_name = "SCOPE", value_parser = scope)]
+    pub(super) scope: Option<Scope>,
+    /// Save it for every session of this project: --scope project.
+    #[arg(long, conflicts_with = "scope")]
+    pub(super) save: bool,
     /// Accept a wildcard over a public suffix, such as *.github.io.
     #[arg(long)]
     pub(super) force: bool,
+}
+
+impl AddArgs {
+    /// The same as a decision about requests, where the entries are ids of some.
+    pub(super) fn into_decision(self) -> DecideArgs {
+        DecideArgs {
+            reach: self.reach,
+            requests: self.entries,
+            all: false,
+            scope: self.scope.or_else(|| self.save.then_some(Scope::Project)),
+            pattern: None,
+            ttl: self.ttl,
+            reason: None,
+            yes: false,
+            force: self.force,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PendingArgs {
+    #[command(flatten)]
+    pub(super) reach: Reach,
+    /// Go on, and show each request that comes, changes or goes.
+    #[arg(long, short)]
+    pub(super) watch: bool,
+    /// Also what was refused because nobody decided in time.
+    #[arg(long)]
+    pub(super) missed: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DecideArgs {
+    #[command(flatten)]
+    pub(super) reach: Reach,
+    /// Which: an id, the start of one, a host, or host:port.
+    #[arg(required_unless_present = "all", value_name = "REQUEST")]
+    pub(super) requests: Vec<String>,
+    /// All that wait now.
+    #[arg(long, conflicts_with = "requests")]
+    pub(super) all: bool,
+    /// How far it reaches: once, session, project (every session of this project), global (every
+    /// session).
+    #[arg(long, value_name = "SCOPE", value_parser = scope)]
+    pub(super) scope: Option<Scope>,
+    /// A pattern that covers the host, such as *.example.com, in its place.
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) pattern: Option<String>,
+    /// For how long: 90s, 10m, 2h, 1d; with scope session.
+    #[arg(long = "for", value_name = "TIME")]
+    pub(super) ttl: Option<String>,
+    /// What the sandbox is told of a denial.
+    #[arg(long, value_name = "TEXT", hide = true)]
+    pub(super) reason: Option<String>,
+    /// Do not ask whether a wildcard that is to be saved is meant.
+    #[arg(long, short)]
+    pub(super) yes: bool,
+    /// Accept a wildcard over a public suffix, such as *.github.io.
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    match text {
+        "once" => Ok(Scope::Once),
+        "session" => Ok(Scope::Session),
+        "project" => Ok(Scope::Project),
+        "global" => Ok(Scope::Global),
+        _ => Err("it is one of once, session, project, global".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -277,6 +393,22 @@ pub(super) struct LogsArgs {
     /// Only entries after this number, the oldest first; with --follow all of them.
     #[arg(long, value_name = "ID")]
     pub(super) after: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AuditArgs {
+    /// Only this session: its id, or the start of it.
+    #[arg(value_name = "SESSION")]
+    pub(super) session: Option<String>,
+    /// Go on, and show what comes.
+    #[arg(long, short)]
+    pub(super) follow: bool,
+    /// Only from then on: 10m, 2h or 7d ago, or a time such as 2026-01-31T12:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
+    /// Only events of this name, such as connect or domain_approve.
+    #[arg(long, value_name = "NAME")]
+    pub(super) event: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -337,6 +469,9 @@ pub(super) struct ProxyArgs {
     /// Allow this entry for as long as the proxy runs.
     #[arg(long, value_name = "ENTRY", conflicts_with = "stdin")]
     pub(super) allow: Vec<String>,
+    #[command(flatten)]
+    pub(super) asking: AskArgs,
+
     /// The session's name; without one, `proxy`.
     #[arg(long, value_name = "NAME", conflicts_with = "stdin")]
     pub(super) name: Option<String>,

@@ -43,6 +43,8 @@ Examples:
       vibepit allow api.example.com
   Every name one label below, on one port, for ten minutes:
       vibepit allow --for 10m '*.example.com:443'
+  For every later session of this project, too:
+      vibepit allow --scope project registry.example.com
   An address and a network, with their ports:
       vibepit allow 192.0.2.7:22 '198.51.100.0/24:*'";
 
@@ -52,6 +54,33 @@ Examples:
       vibepit deny telemetry.example.com
   Every name below, on every port:
       vibepit deny '**.ads.example:*'";
+
+pub(super) const PENDING: &str = "\
+Examples:
+  What waits now, with the command that would let it go on:
+      vibepit pending
+  Each request as it comes, until the session ends:
+      vibepit pending --watch
+  What nobody decided in time, to approve it for the next try:
+      vibepit pending --missed";
+
+pub(super) const APPROVE: &str = "\
+Examples:
+  A request by its host, until the session ends:
+      vibepit approve index.example.org
+  By the start of its id, for every later session of this project, too:
+      vibepit approve --scope project 7f3a
+  Everything below, everywhere, without being asked whether that is meant:
+      vibepit approve --scope global --pattern '*.example.org' --yes 7f3a
+  All that wait now, this once:
+      vibepit approve --all --scope once";
+
+pub(super) const AUDIT: &str = "\
+Examples:
+  What was approved and denied in the last week:
+      vibepit audit --since 7d --event domain_approve --event domain_deny
+  Everything of one session, a JSON object a line:
+      vibepit audit --json 3f9a";
 
 pub(super) const REVOKE: &str = "\
 Examples:

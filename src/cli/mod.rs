@@ -2,6 +2,7 @@
 //! One file a command; the only room that prints.
 
 pub mod args;
+mod audit;
 mod complete;
 mod config;
 mod connections;
@@ -11,6 +12,7 @@ mod failure;
 mod logs;
 mod manual;
 mod output;
+mod pending;
 mod policy;
 mod progress;
 mod proxy;
@@ -76,10 +78,15 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
             one_thread()?.block_on(rules::add(Verdict::Allow, args, before, out))
         }
         Command::Deny(args) => one_thread()?.block_on(rules::add(Verdict::Deny, args, before, out)),
+        Command::Pending(args) => one_thread()?.block_on(pending::list(args, before, out)),
+        Command::Approve(args) => {
+            one_thread()?.block_on(pending::decide(Verdict::Allow, args, before, out))
+        }
         Command::Revoke(args) => one_thread()?.block_on(rules::revoke(args, before, out)),
         Command::Rules(reach) => one_thread()?.block_on(rules::list(&reach.or(before), out)),
         Command::Explain(args) => one_thread()?.block_on(explain::run(args, before, out)),
         Command::Logs(args) => one_thread()?.block_on(logs::run(args, before, out)),
+        Command::Audit(args) => one_thread()?.block_on(audit::run(args, out)),
         Command::Connections(reach) => {
             one_thread()?.block_on(connections::run(&reach.or(before), out))
         }
@@ -104,6 +111,7 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
              meant for it goes behind the word proxy",
         ),
         Command::Sessions(_)
+        | Command::Audit(_)
         | Command::Config { .. }
         | Command::Prune
         | Command::Completions(_)
@@ -113,6 +121,8 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         Command::Status(_)
         | Command::Allow(_)
         | Command::Deny(_)
+        | Command::Pending(_)
+        | Command::Approve(_)
         | Command::Revoke(_)
         | Command::Rules(_)
         | Command::Explain(_)

@@ -1,21 +1,47 @@
 //! From what was typed and what files say to the policy a proxy gets.
 
-use crate::api::{PolicyDocument, RuleGroup};
-use crate::config::{Config, ConfigError};
+use std::time::Duration;
+
+use crate::api::{Asking, PolicyDocument, RuleGroup};
+use crate::config::{Config, ConfigError, Unlisted, patience};
 use crate::policy::{Entry, Origin, Verdict};
 
+use super::args::AskArgs;
 use super::failure::Failure;
 
-/// Entries as they were typed; the first that is none is named.
-pub(super) fn entries(texts: &[String]) -> Result<Vec<Entry>, Failure> {
-    texts
-        .iter()
-        .map(|text| text.parse().map_err(Failure::usage))
-        .collect()
+/// What was said on the command line; it outranks what files say.
+pub(super) struct Flags {
+    allow: Vec<Entry>,
+    unlisted: Option<Unlisted>,
+    approval_timeout: Option<Duration>,
+}
+
+impl Flags {
+    /// Reads what was typed.
+    ///
+    /// # Errors
+    /// Names the first entry that is none, or a time that is none.
+    pub(super) fn read(allow: &[String], asking: &AskArgs) -> Result<Self, Failure> {
+        let entries = allow
+            .iter()
+            .map(|text| text.parse().map_err(Failure::usage));
+        let patience = asking.approval_timeout.as_deref().map(patience);
+        Ok(Self {
+            allow: entries.collect::<Result<_, _>>()?,
+            unlisted: match (asking.ask, asking.reject) {
+                (true, _) => Some(Unlisted::RequestApproval),
+                (_, true) => Some(Unlisted::Reject),
+                _ => None,
+            },
+            approval_timeout: patience.transpose().map_err(Failure::usage)?,
+        })
+    }
 }
 
 /// What a session admits from the start, or from a reload on.
-pub(super) fn document(config: Config, flags: &[Entry]) -> PolicyDocument {
+pub(super) fn document(mut config: Config, flags: &Flags) -> PolicyDocument {
+    config.unlisted = flags.unlisted.unwrap_or(config.unlisted);
+    config.approval_timeout = flags.approval_timeout.or(config.approval_timeout);
     let group = |verdict, origin, entries: Vec<Entry>| {
         (!entries.is_empty()).then_some(RuleGroup {
             verdict,
@@ -23,18 +49,32 @@ pub(super) fn document(config: Config, flags: &[Entry]) -> PolicyDocument {
             entries,
         })
     };
+    let asking = asking(&config);
     let rules = [
-        group(Verdict::Allow, Origin::Flag, flags.to_vec()),
+        group(Verdict::Allow, Origin::Flag, flags.allow.clone()),
         group(Verdict::Allow, Origin::Config, config.allow),
         group(Verdict::Deny, Origin::Config, config.deny),
     ];
     PolicyDocument {
+        asking,
         rules: rules.into_iter().flatten().collect(),
         allow_cidr: config.allow_cidr,
         allow_host_ports: config.allow_host_ports,
         upstream_dns: config.upstream_dns,
         screened: Vec::new(),
     }
+}
+
+/// How long what no rule covers waits for a person, if anybody is asked.
+fn asking(config: &Config) -> Option<Asking> {
+    let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    let approval_timeout = config
+        .approval_timeout
+        .map_or_else(|| Asking::default().approval_timeout, seconds);
+    (config.unlisted == Unlisted::RequestApproval).then(|| Asking {
+        approval_timeout,
+        unattended_timeout: config.unattended_timeout.map_or(approval_timeout, seconds),
+    })
 }
 
 /// The person's configuration.

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use crate::api::{AddBody, RevokeBody, RuleView};
-use crate::policy::{Entry, Verdict};
+use crate::policy::{Entry, Scope, Verdict};
 
 use super::args::{AddArgs, Reach, RevokeArgs};
 use super::failure::Failure;
 use super::output::{Output, Tone, printable};
+use super::pending;
 use super::reach::client;
 
 pub(super) async fn add(
@@ -16,6 +17,9 @@ pub(super) async fn add(
     before: Reach,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
+    if verdict == Verdict::Deny && args.entries.iter().all(|text| is_id(text)) {
+        return pending::decide(verdict, args.into_decision(), before, out).await;
+    }
     // A slip is told before a session is looked for.
     for text in &args.entries {
         let entry = if args.force {
@@ -28,7 +32,7 @@ pub(super) async fn add(
     let client = client(&args.reach.or(before), out).await?;
     let body = AddBody {
         entries: args.entries,
-        scope: None,
+        scope: args.scope.or_else(|| args.save.then_some(Scope::Project)),
         ttl: args.ttl,
         force: args.force,
     };
@@ -40,10 +44,12 @@ pub(super) async fn add(
         out.json(&answer)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let until = body.ttl.map_or_else(
-        || "until the session ends".to_owned(),
-        |ttl| format!("for {ttl}"),
-    );
+    let until = match (body.ttl, answer.scope) {
+        (Some(ttl), _) => format!("for {ttl}"),
+        (None, Scope::Project) => "for this project".to_owned(),
+        (None, Scope::Global) => "everywhere".to_owned(),
+        (None, Scope::Once | Scope::Session) => "until the session ends".to_owned(),
+    };
     let word = match verdict {
         Verdict::Allow => out.paint(Tone::Good, "allowed"),
         Verdict::Deny => out.paint(Tone::Bad, "denied"),
@@ -68,7 +74,22 @@ pub(super) async fn add(
         out.warn(printable(warning));
     }
     closed(answer.closed, out);
+    if let Some(path) = &answer.saved_to {
+        out.note(format!("saved to {}", path.display()));
+    }
+    if let Some(why) = &answer.save_error {
+        let word = pending::past(verdict);
+        return Err(Failure::failed(format!(
+            "{word} for this session only: {}",
+            printable(why)
+        )));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether this can be the start of a request's id, and no host: a label of hex digits alone.
+fn is_id(text: &str) -> bool {
+    (4..=12).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 pub(super) async fn revoke(

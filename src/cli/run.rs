@@ -19,7 +19,7 @@ use super::progress::Progress;
 
 pub(super) async fn run(args: RunArgs, out: &Output) -> Result<ExitCode, Failure> {
     // Everything that was typed is understood before anything is made.
-    let flags = policy::entries(&args.allow)?;
+    let flags = policy::Flags::read(&args.allow, &args.asking)?;
     let env = each(&args.env, |text| {
         Variable::parse(text, |name| std::env::var_os(name))
     })?;

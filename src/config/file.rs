@@ -4,6 +4,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -29,6 +30,22 @@ pub struct Config {
     pub image: Option<String>,
     /// Resolvers to ask, in the place of the host's.
     pub upstream_dns: Vec<SocketAddr>,
+    /// What becomes of a request that no rule covers.
+    pub unlisted: Unlisted,
+    /// How long such a request waits for a person.
+    pub approval_timeout: Option<Duration>,
+    /// The same while nobody watches.
+    pub unattended_timeout: Option<Duration>,
+}
+
+/// What becomes of a request that no rule covers.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Unlisted {
+    /// It waits for a person.
+    #[default]
+    RequestApproval,
+    /// It is refused.
+    Reject,
 }
 
 /// Why a configuration cannot be used.
@@ -112,7 +129,13 @@ impl Config {
                 }
                 "upstream_dns" => config.upstream_dns = file.list(|item| item.text(resolver))?,
                 "image" => config.image = Some(file.one()?.text(image)?),
-                "unlisted_domain_behavior" => file.one()?.text(unlisted)?,
+                "unlisted_domain_behavior" => config.unlisted = file.one()?.text(unlisted)?,
+                "approval_timeout" => {
+                    config.approval_timeout = Some(file.one()?.text(patience)?);
+                }
+                "unattended_timeout" => {
+                    config.unattended_timeout = Some(file.one()?.text(patience)?);
+                }
                 later if LATER.contains(&later) => {
                     let what = format!("this version does not have {later} yet: take it out");
                     return Err(Wrong { at, what });
@@ -131,7 +154,7 @@ impl Config {
 }
 
 /// What may stand in the file.
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 9] = [
     "allow",
     "deny",
     "allow_cidr",
@@ -139,10 +162,12 @@ const KEYS: [&str; 7] = [
     "upstream_dns",
     "image",
     "unlisted_domain_behavior",
+    "approval_timeout",
+    "unattended_timeout",
 ];
 
 /// What the design has and this version does not do: to accept it would promise it.
-const LATER: [&str; 4] = ["approval_timeout", "presets", "sni_check", "notify_command"];
+const LATER: [&str; 3] = ["presets", "sni_check", "notify_command"];
 
 fn port(digits: &str) -> Result<u16, String> {
     match digits.parse() {
@@ -172,13 +197,31 @@ fn image(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn unlisted(text: &str) -> Result<(), String> {
+fn unlisted(text: &str) -> Result<Unlisted, String> {
     match text {
-        "reject" => Ok(()),
-        "request_approval" => {
-            Err("this version does not hold requests yet: write \"reject\", or leave it out".into())
-        }
-        other => Err(format!("{other:?} is not \"reject\"")),
+        "reject" => Ok(Unlisted::Reject),
+        "request_approval" => Ok(Unlisted::RequestApproval),
+        other => Err(format!(
+            "{other:?} is neither \"request_approval\" nor \"reject\""
+        )),
+    }
+}
+
+/// How long a request may wait: `45s`, `5m`, `1h`.
+pub fn patience(text: &str) -> Result<Duration, String> {
+    let wrong =
+        || format!("{text:?} is no time to wait: write a number and s, m or h, from 1s to 24h");
+    let unit = match text.chars().next_back() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        _ => return Err(wrong()),
+    };
+    let number = &text[..text.len() - 1];
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    match number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)) {
+        Some(seconds @ 1..=86_400) if digits => Ok(Duration::from_secs(seconds)),
+        _ => Err(wrong()),
     }
 }
 
@@ -202,7 +245,11 @@ mod tests {
     fn what_is_not_known_or_not_there_yet_is_an_error() {
         assert!(refused("alow = []").contains("no setting \"alow\""));
         assert!(refused("notify_command = [\"x\"]").contains("yet"));
-        assert!(refused("unlisted_domain_behavior = \"request_approval\"").contains("reject"));
+        assert!(refused("unlisted_domain_behavior = \"ask\"").contains("request_approval"));
+        for text in ["", "0s", "5", "25h", "-1s", "1d", "1.5h"] {
+            let error = refused(&format!("approval_timeout = \"{text}\""));
+            assert!(error.contains("from 1s to 24h"), "{error}");
+        }
     }
 
     #[test]

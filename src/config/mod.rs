@@ -5,5 +5,5 @@ mod file;
 mod paths;
 mod toml;
 
-pub use file::{Config, ConfigError};
-pub use paths::{PathError, audit_file, config_file, state_dir};
+pub use file::{Config, ConfigError, Unlisted, patience};
+pub use paths::{PathError, audit_file, config_file, decisions_dir, project_slug, state_dir};

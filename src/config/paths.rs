@@ -3,8 +3,11 @@
 use std::env;
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
 
 /// Why a file has no place.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +61,40 @@ pub fn state_dir() -> Result<PathBuf, PathError> {
 /// # Errors
 /// When no variable says where, or a directory cannot be made, or others may enter it.
 pub fn audit_file(session: &str) -> Result<PathBuf, PathError> {
+    Ok(state_directory("audit")?.join(format!("{session}.jsonl")))
+}
+
+/// `$XDG_STATE_HOME/vibepit/decisions`, made 0700 if it is not there.
+///
+/// # Errors
+/// As [`audit_file`].
+pub fn decisions_dir() -> Result<PathBuf, PathError> {
+    state_directory("decisions")
+}
+
+/// What a project's file of decisions is called: readable, and no other project's.
+pub fn project_slug(project: &Path) -> String {
+    let name = project.file_name().unwrap_or_default().to_string_lossy();
+    let slug: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
+        .take(32)
+        .collect();
+    let hash = Sha256::digest(project.as_os_str().as_bytes());
+    let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{hash}", slug.trim_matches('-'))
+}
+
+/// A directory of vibepit's state, which nobody else may enter.
+fn state_directory(name: &str) -> Result<PathBuf, PathError> {
     let vibepit = state_dir()?;
-    let audit = vibepit.join("audit");
+    let directory = vibepit.join(name);
     let io = |path: &Path| {
         let path = path.to_owned();
         |error| PathError::Io { path, error }
@@ -67,7 +102,7 @@ pub fn audit_file(session: &str) -> Result<PathBuf, PathError> {
     if let Some(state) = vibepit.parent() {
         fs::create_dir_all(state).map_err(io(state))?;
     }
-    for directory in [&vibepit, &audit] {
+    for directory in [&vibepit, &directory] {
         private(directory).map_err(io(directory))?;
         let found = fs::symlink_metadata(directory).map_err(io(directory))?;
         let ours = found.uid() == nix::unistd::Uid::effective().as_raw();
@@ -77,7 +112,7 @@ pub fn audit_file(session: &str) -> Result<PathBuf, PathError> {
             });
         }
     }
-    Ok(audit.join(format!("{session}.jsonl")))
+    Ok(directory)
 }
 
 fn private(directory: &Path) -> io::Result<()> {

@@ -61,6 +61,17 @@ impl Entry {
         self.ports
     }
 
+    /// The same hosts on the port that somebody asked about, if the entry names no port and would
+    /// not cover it.
+    pub fn reaching(&self, port: u16) -> Self {
+        match (self.ports, NonZeroU16::new(port)) {
+            (Ports::Web, Some(port)) if !self.ports.covers(port.get()) => {
+                self.clone().with_ports(Ports::One(port))
+            }
+            _ => self.clone(),
+        }
+    }
+
     /// Whether this host on this port is covered.
     pub fn covers(&self, host: &Host, port: u16) -> bool {
         self.ports.covers(port) && self.pattern.covers(host)

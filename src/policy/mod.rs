@@ -14,6 +14,7 @@ mod ports;
 #[cfg(test)]
 mod properties;
 mod rules;
+mod suggest;
 mod verdict;
 
 pub use address::{Screen, Screened, screened};
@@ -25,4 +26,5 @@ pub use name::Name;
 pub use pattern::{Pattern, Wildcard};
 pub use ports::Ports;
 pub use rules::{Expiry, Rule, RuleSet};
+pub use suggest::{registrable, suggested_pattern};
 pub use verdict::{Door, Origin, Reason, Scope, Verdict};

@@ -10,16 +10,20 @@
 
 mod audit;
 mod control;
+mod decisions;
 mod dial;
 mod doors;
 mod gate;
 mod ledger;
+mod queue;
 mod relay;
+mod reload;
 mod resolve;
 mod serve;
 mod sockets;
 
 #[doc(hidden)]
 pub use doors::dns::read_and_answer as read_dns;
-pub use serve::{Proxy, Reload, StartError};
+pub use reload::Reload;
+pub use serve::{Proxy, StartError};
 pub use sockets::Sockets;

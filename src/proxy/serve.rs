@@ -1,12 +1,10 @@
 //! Starting a proxy and draining it: opens every door and every control point, or none, and
 //! closes them in the order that loses nothing.
 
-use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -21,22 +19,18 @@ use crate::transport::{tls, unix};
 
 use super::audit::Audit;
 use super::control::{Control, State};
+use super::decisions::{Decisions, DecisionsError};
 use super::dial::Dialler;
 use super::doors::dns::NameServer;
 use super::doors::{Road, serve_http};
 use super::gate::Gate;
 use super::ledger::Ledger;
+use super::reload::{Reload, Reloader};
 use super::resolve::Resolver;
 use super::sockets::{Sockets, listen_tcp, local};
 
 /// How long connections, and then answers under way, get to end when the session does.
 const DRAIN: Duration = Duration::from_secs(2);
-
-/// Reads the configuration again, wherever it is, and says what it says now, or why it cannot be
-/// used.
-pub type Reload = Box<
-    dyn Fn() -> Pin<Box<dyn Future<Output = Result<PolicyDocument, String>> + Send>> + Send + Sync,
->;
 
 /// Why a proxy does not start. The text names what it was about and what is wrong with it.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +62,9 @@ pub enum StartError {
     /// The control port has no key material, or unusable material.
     #[error("the control port cannot be opened: {0}")]
     Tls(String),
+    /// Saved decisions cannot be read: a deny may be among them.
+    #[error("{0}")]
+    Decisions(String),
     /// The resolver cannot be set up.
     #[error("the resolver cannot be set up: {0}")]
     Resolver(String),
@@ -133,18 +130,22 @@ impl Proxy {
             ..doors.listening()?
         };
 
+        let decisions = document.decisions.map(Decisions::new).map(Arc::new);
         let (ledger, bookkeeper) = Ledger::open(audit);
         let gate = Arc::new(Gate::new(document.policy, ledger.clone()));
+        if let Some(decisions) = &decisions {
+            gate.follow(decisions.load().map_err(unusable)?);
+        }
         tokio::spawn(bookkeeper.keep(Arc::clone(&gate)));
         ledger.starting();
         let resolver = Arc::new(ArcSwap::from_pointee(resolver));
-        let reloader = Arc::new(Reloader {
-            source: reload,
-            gate: Arc::clone(&gate),
-            ledger: ledger.clone(),
-            resolver: Arc::clone(&resolver),
-            fault: Mutex::new(None),
-        });
+        let reloader = Arc::new(Reloader::new(
+            reload,
+            Arc::clone(&gate),
+            ledger.clone(),
+            Arc::clone(&resolver),
+            decisions.clone(),
+        ));
         let road = Arc::new(Road {
             gate: Arc::clone(&gate),
             ledger: ledger.clone(),
@@ -162,12 +163,17 @@ impl Proxy {
             listening,
             since: Instant::now(),
             reloader,
+            decisions: decisions.clone(),
             ending: Ending(ending),
         });
         let control = Arc::new(Control::new(Arc::clone(&state)));
 
         let mut tasks = JoinSet::new();
         tasks.spawn(expire(Arc::clone(&gate), ledger));
+        tasks.spawn(Arc::clone(&gate.queue).keep());
+        if let Some(decisions) = &decisions {
+            tasks.spawn(Arc::clone(&state.reloader).follow(decisions.watch().map_err(unusable)?));
+        }
         if let Some((udp, tcp)) = doors.dns {
             let own = sandbox_side.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
             let server = Arc::new(NameServer::new(Arc::clone(&road), own));
@@ -208,6 +214,8 @@ impl Proxy {
     /// watch get a last event. `why` is for them.
     pub async fn end(mut self, why: &str) {
         self.tasks.shutdown().await;
+        // Clients that wait are answered before their connections are closed.
+        self.state.gate.queue.close();
         let ledger = &self.state.ledger;
         ledger.close_all().await;
         let _ = timeout(DRAIN, ledger.all_closed()).await;
@@ -233,48 +241,6 @@ impl Ending {
     }
 }
 
-/// Puts a new policy in the place of the old one.
-pub(super) struct Reloader {
-    source: Reload,
-    gate: Arc<Gate>,
-    ledger: Ledger,
-    resolver: Arc<ArcSwap<Resolver>>,
-    /// What was wrong the last time; the policy before it still holds.
-    fault: Mutex<Option<String>>,
-}
-
-impl Reloader {
-    /// Reads files again. How many rules they hold, and how many connections were closed; or one
-    /// sentence, and then everything stays as it was.
-    pub(super) async fn reload(&self, actor: &str) -> Result<(usize, usize), String> {
-        let outcome = self.replace().await;
-        let fault = outcome.as_ref().err().map(|why| {
-            format!("the configuration could not be read again, so the former rules hold: {why}")
-        });
-        self.ledger
-            .reloaded(actor, fault.as_deref().unwrap_or("done"));
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
-        outcome
-    }
-
-    async fn replace(&self) -> Result<(usize, usize), String> {
-        let policy = (self.source)().await?;
-        let resolver = resolver(&policy).map_err(|error| error.to_string())?;
-        self.resolver.store(Arc::new(resolver));
-        let _turn = self.ledger.turn().await;
-        let rules = self.gate.replace(policy);
-        Ok((rules, self.ledger.sweep(&self.gate).await))
-    }
-
-    /// What was wrong with the last reload.
-    pub(super) fn fault(&self) -> Option<String> {
-        self.fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-}
-
 /// Removes rules whose time is up, and closes what they let through.
 async fn expire(gate: Arc<Gate>, ledger: Ledger) {
     loop {
@@ -297,8 +263,12 @@ async fn expire(gate: Arc<Gate>, ledger: Ledger) {
     }
 }
 
-fn resolver(policy: &PolicyDocument) -> Result<Resolver, StartError> {
+pub(super) fn resolver(policy: &PolicyDocument) -> Result<Resolver, StartError> {
     Resolver::new(&policy.upstream_dns).map_err(|error| StartError::Resolver(error.to_string()))
+}
+
+fn unusable(error: DecisionsError) -> StartError {
+    StartError::Decisions(error.to_string())
 }
 
 fn listen_unix(path: &Path) -> Result<UnixListener, StartError> {

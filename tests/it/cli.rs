@@ -400,9 +400,9 @@ fn a_configuration_is_checked_with_line_and_column() {
         ("allow_cidr = [\"10.0.0.0/33\"]\n", "1:15", ""),
         ("allow_host_ports = [80, 0]\n", "1:25", "1 to 65535"),
         (
-            "unlisted_domain_behavior = \"request_approval\"\n",
+            "unlisted_domain_behavior = \"ask\"\n",
             "1:28",
-            "reject",
+            "request_approval",
         ),
         ("presets = [\"x\"]\n", "1:1", "yet"),
         ("allow = []\nallow = []\n", "2:1", ""),

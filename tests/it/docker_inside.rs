@@ -138,7 +138,7 @@ fn the_sandbox_sees_no_socket_of_the_host_no_key_and_no_variable_that_nobody_nam
 
 /// BOX-013, TLS-006, TLS-007, TLS-009.
 #[test]
-fn the_proxys_container_shows_no_key_and_has_two_mounts() {
+fn the_proxys_container_shows_no_key_and_has_three_mounts() {
     if !require("docker") || !require("root") {
         return;
     }
@@ -173,8 +173,13 @@ fn the_proxys_container_shows_no_key_and_has_two_mounts() {
     mounts.sort();
     let socket = bench.runtime_dir().join(&id).join("socket");
     let audit = bench.home.state().join(format!("vibepit/audit/{id}.jsonl"));
-    let expected = [("/audit.jsonl", audit), ("/socket", socket)]
-        .map(|(at, from)| (at.to_owned(), from.display().to_string()));
+    let decisions = bench.home.state().join("vibepit/decisions");
+    let expected = [
+        ("/audit.jsonl", audit),
+        ("/decisions", decisions),
+        ("/socket", socket),
+    ]
+    .map(|(at, from)| (at.to_owned(), from.display().to_string()));
     assert_eq!(mounts, expected);
     let ports = proxy["NetworkSettings"]["Ports"]
         .as_object()

@@ -193,7 +193,7 @@ fn on_an_engine_without_root_the_owner_is_answered_and_nobody_else() {
     }
     let person = Person::new();
     let mut vibepit = person.command(binary());
-    vibepit.args(["run", "--", "sh"]);
+    vibepit.args(["run", "--reject", "--", "sh"]);
     let mut shell = Shell::spawn(&mut vibepit);
     // What the sandbox makes in the project is the person's.
     assert_eq!(shell.ask("echo made > file; cat file"), "made\n");

@@ -92,7 +92,9 @@ const OWNERS: &[(&str, &str)] = &[
     ("hickory_proto", "proxy"),
     ("hickory_resolver", "proxy"),
     ("notify", "session"),
-    ("toml", "config"),
+    ("notify", "proxy"),
+    ("toml_parser", "config"),
+    ("toml", "proxy"),
     ("idna", "policy"),
     ("psl", "policy"),
 ];
@@ -168,14 +170,17 @@ fn group(tokens: &[String]) -> Vec<&str> {
 fn foreign(room: &str, tokens: &[String]) -> Vec<String> {
     let mut offences = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
-        let Some((name, owner)) = OWNERS.iter().find(|(name, _)| name == token) else {
+        let owners = OWNERS.iter().filter(|(name, _)| name == token);
+        let owners: Vec<_> = owners.map(|(_, owner)| *owner).collect();
+        if owners.is_empty() || owners.contains(&room) {
             continue;
-        };
+        }
         let path = tokens.get(at + 1).is_some_and(|next| next == "::");
         let begins = at == 0 || tokens[at - 1] != "::" && tokens[at - 1] != ".";
         let item = tokens.get(at + 2).map_or("", String::as_str);
-        if path && begins && room != *owner && !HANDED_ON.contains(&(*name, item)) {
-            offences.push(format!("{room} uses {name}, which is {owner}'s"));
+        if path && begins && !HANDED_ON.contains(&(token.as_str(), item)) {
+            let owners = owners.join("'s and ");
+            offences.push(format!("{room} uses {token}, which is {owners}'s"));
         }
     }
     offences

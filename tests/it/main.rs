@@ -2,6 +2,7 @@
 
 mod support;
 
+mod asking;
 mod attacks;
 mod cli;
 mod cli_logs;

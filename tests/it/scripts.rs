@@ -169,3 +169,30 @@ fn the_linter_finds_nothing_in_a_shell_script() {
         assert_eq!(ran.code, Some(0), "{name}: {}", ran.stdout);
     }
 }
+
+#[test]
+fn what_waits_is_counted_and_chosen_with_the_scripts() {
+    if !tools() {
+        return;
+    }
+    let proxy = Proxy::start("unlisted_domain_behavior = \"request_approval\"");
+    let count = || Ran::of(&mut script(&proxy, "vibepit-pending-count")).ok();
+    assert_eq!(count(), "");
+    let mut events = proxy.events(None);
+    let mut clients = Vec::new();
+    for target in ["one.test:443", "two.test:22"] {
+        let mut client = proxy.client();
+        client.send(format!(
+            "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"
+        ));
+        events.until("domain-request-added");
+        clients.push(client);
+    }
+    assert_eq!(count(), "vibepit: 2 waiting\n");
+    let mut choose = script(&proxy, "vibepit-choose");
+    choose
+        .args([proxy.id(), "once"])
+        .env("CHOOSER", "grep one.test");
+    assert_eq!(Ran::of(&mut choose).ok(), "approved one.test (once)\n");
+    assert_eq!(count(), "vibepit: 1 waiting\n");
+}

@@ -82,6 +82,7 @@ impl Launched {
                 tcp: Some(([127, 0, 0, 1], 0).into()),
             },
             tls: Some(keys.server.clone()),
+            decisions: None,
             audit: None,
             host: HostAccess::Loopback,
             lifeline: Some(lifeline_socket),

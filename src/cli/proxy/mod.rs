@@ -10,11 +10,11 @@ use std::process::ExitCode;
 use time::OffsetDateTime;
 
 use crate::api::{
-    ControlPoints, Document, DoorAddresses, Doors, HostAccess, Identity, PolicyDocument,
+    ControlPoints, DecisionsPlace, Document, DoorAddresses, Doors, HostAccess, Identity,
+    PolicyDocument,
 };
 use crate::config::{self, Config};
 use crate::launcher::{pki, resolvers};
-use crate::policy::Entry;
 use crate::proxy::{Proxy, Reload};
 use crate::session::{self, Control, Record, RuntimeDir, SessionDir, SessionId};
 
@@ -43,7 +43,7 @@ fn door_addresses(args: &ProxyArgs) -> DoorAddresses {
 async fn by_hand(args: ProxyArgs, out: &Output) -> Result<ExitCode, Failure> {
     let source = Source {
         file: args.config.clone(),
-        flags: policy::entries(&args.allow)?,
+        flags: policy::Flags::read(&args.allow, &args.asking)?,
     };
     // What cannot be used is told before anything is made.
     let policy = source.read()?;
@@ -73,6 +73,7 @@ async fn serve_by_hand(
         project_dir: None,
         runtime: "none".to_owned(),
     };
+    let decisions = config::decisions_dir().map_err(Failure::failed)?;
     let document = Document {
         session: identity,
         policy,
@@ -84,6 +85,11 @@ async fn serve_by_hand(
             tcp: Some(args.tcp),
         },
         tls: Some(minted.server),
+        decisions: Some(DecisionsPlace {
+            directory: decisions.clone(),
+            shown: decisions,
+            project: None,
+        }),
         audit: Some(config::audit_file(dir.id().as_str()).map_err(Failure::failed)?),
         host: HostAccess::Loopback,
         lifeline: None,
@@ -150,7 +156,7 @@ async fn serve_by_hand(
 /// Where the rules of a proxy started by hand come from.
 struct Source {
     file: Option<PathBuf>,
-    flags: Vec<Entry>,
+    flags: policy::Flags,
 }
 
 impl Source {

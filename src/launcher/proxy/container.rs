@@ -26,6 +26,8 @@ const CONTROL_PORT_NUMBER: u16 = 3129;
 
 /// Where the session's socket directory is in the container.
 pub(super) const SOCKET_DIR: &str = "/socket";
+/// Where saved decisions are in the container.
+pub(super) const DECISIONS_DIR: &str = "/decisions";
 /// Where the session's audit file is in the container.
 pub(super) const AUDIT_FILE: &str = "/audit.jsonl";
 
@@ -38,6 +40,8 @@ const PIDS: i64 = 256;
 pub(super) struct Plan {
     /// The session's socket directory, and nothing else of its directory.
     pub(super) socket_dir: PathBuf,
+    /// The directory of saved decisions, which all sessions share.
+    pub(super) decisions: PathBuf,
     /// The session's audit file, made by the caller.
     pub(super) audit: PathBuf,
 }
@@ -67,6 +71,7 @@ fn body(facts: &Facts, names: &Names, plan: &Plan, executable: &Executable) -> C
 fn host_config(facts: &Facts, plan: &Plan) -> HostConfig {
     let binds = [
         Bind::writable(&plan.socket_dir, SOCKET_DIR),
+        Bind::writable(&plan.decisions, DECISIONS_DIR),
         Bind::writable(&plan.audit, AUDIT_FILE),
     ];
     HostConfig {
@@ -153,13 +158,14 @@ pub(super) mod tests {
     fn proxy_body() -> ContainerCreateBody {
         let plan = Plan {
             socket_dir: PathBuf::from("/run/user/1/vibepit/0123456789abcdef/socket"),
+            decisions: PathBuf::from("/state/decisions"),
             audit: PathBuf::from("/state/0123456789abcdef.jsonl"),
         };
         body(&rootful(), &names(), &plan, &executable())
     }
 
     #[test]
-    fn a_proxy_gets_the_socket_directory_and_its_audit_file_and_no_more_of_the_host() {
+    fn a_proxy_gets_its_sockets_its_audit_file_and_the_decisions_and_no_more_of_the_host() {
         let mounts = proxy_body().host_config.unwrap().mounts.unwrap();
         let places: BTreeMap<_, _> = mounts
             .into_iter()
@@ -167,6 +173,7 @@ pub(super) mod tests {
             .collect();
         let expected = [
             (AUDIT_FILE, "/state/0123456789abcdef.jsonl"),
+            (DECISIONS_DIR, "/state/decisions"),
             (SOCKET_DIR, "/run/user/1/vibepit/0123456789abcdef/socket"),
         ];
         assert_eq!(

@@ -258,6 +258,7 @@ mod tests {
             doors: Doors::Held("/socket/doors.sock".into()),
             control: ControlPoints::default(),
             tls: None,
+            decisions: None,
             audit: None,
             host: HostAccess::Loopback,
             lifeline: None,

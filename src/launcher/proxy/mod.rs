@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use time::OffsetDateTime;
 
-use self::container::{AUDIT_FILE, SOCKET_DIR};
+use self::container::{AUDIT_FILE, DECISIONS_DIR, SOCKET_DIR};
 use self::lifeline::Lifeline;
 use super::docker::Launch;
 use super::engine::Engine;
@@ -25,7 +25,7 @@ use super::labels::Names;
 use super::signals::Signals;
 use super::undo::Undo;
 use super::{attach, image, pki};
-use crate::api::{Document, Doors, HostAccess, Identity, Listening};
+use crate::api::{DecisionsPlace, Document, Doors, HostAccess, Identity, Listening};
 use crate::client::{Client, Ends};
 use crate::config;
 
@@ -67,6 +67,7 @@ pub(crate) async fn start(
     }
     let plan = container::Plan {
         socket_dir: socket_dir.clone(),
+        decisions: config::decisions_dir()?,
         audit,
     };
     let mut prepared = Some(executable);
@@ -102,6 +103,11 @@ pub(crate) async fn start(
         doors: Doors::Held(PathBuf::from(holder::DOORS)),
         control: container::control(&inspected)?,
         tls: Some(minted.server),
+        decisions: Some(DecisionsPlace {
+            directory: PathBuf::from(DECISIONS_DIR),
+            shown: plan.decisions.clone(),
+            project: Some(config::project_slug(launch.request.project.path())),
+        }),
         audit: Some(PathBuf::from(AUDIT_FILE)),
         host: HostAccess::Sockets(PathBuf::from(SOCKET_DIR)),
         lifeline: Some(Path::new(SOCKET_DIR).join(lifeline::SOCKET)),

@@ -8,14 +8,16 @@ use http_body_util::{Either, Full};
 use serde::Serialize;
 
 use crate::api::{
-    Action, Added, Addition, Connections, Counts, Fault, Health, Identity, Listening, OPENAPI,
-    Reloaded, Revoked, Rules, Session, Stats,
+    Action, Connections, Counts, Fault, Health, Identity, Listening, OPENAPI, Pending, Reloaded,
+    Rules, Session, Stats,
 };
-use crate::policy::{Entry, Verdict};
+use crate::proxy::decisions::Decisions;
 use crate::proxy::gate::Gate;
 use crate::proxy::ledger::Ledger;
-use crate::proxy::serve::{Ending, Reloader};
+use crate::proxy::reload::Reloader;
+use crate::proxy::serve::Ending;
 
+use super::decide;
 use super::events::EventStream;
 use super::metrics;
 
@@ -27,20 +29,36 @@ pub(in crate::proxy) struct State {
     pub(in crate::proxy) listening: Listening,
     pub(in crate::proxy) since: Instant,
     pub(in crate::proxy) reloader: Arc<Reloader>,
+    /// Where decisions are saved, if they can be.
+    pub(in crate::proxy) decisions: Option<Arc<Decisions>>,
     pub(in crate::proxy) ending: Ending,
 }
 
 type Body = Either<Full<Bytes>, EventStream>;
 
 /// Does one thing.
-pub(super) async fn carry_out(state: &State, action: Action, actor: &str) -> Result<Body, Fault> {
+pub(super) async fn carry_out(
+    state: &Arc<State>,
+    action: Action,
+    actor: &str,
+) -> Result<Body, Fault> {
     match action {
         Action::Session => json(&session(state).await),
         Action::Rules => json(&Rules {
             rules: state.gate.rules(),
         }),
-        Action::Add(verdict, addition) => json(&add(state, verdict, &addition, actor).await?),
-        Action::Revoke(entries) => json(&revoke(state, &entries, actor).await),
+        Action::Add(verdict, addition) => {
+            json(&decide::add(state, verdict, addition, actor).await?)
+        }
+        Action::Revoke(entries) => json(&decide::revoke(state, entries, actor).await?),
+        Action::Pending { missed } => {
+            state.ledger.caught_up().await;
+            json(&Pending {
+                pending: state.gate.queue.pending(),
+                missed: missed.then(|| state.gate.queue.missed()),
+            })
+        }
+        Action::Decide { id, decision } => json(&decide::decide(state, id, decision, actor).await?),
         Action::Connections => {
             state.ledger.caught_up().await;
             json(&Connections {
@@ -81,59 +99,28 @@ pub(super) async fn carry_out(state: &State, action: Action, actor: &str) -> Res
 async fn session(state: &State) -> Session {
     state.ledger.caught_up().await;
     let tally = state.ledger.tally();
-    let warnings = [state.ledger.audit_fault(), state.reloader.fault()];
+    let (pending, waiting) = state.gate.queue.counts();
+    let mut warnings = state.reloader.faults();
+    warnings.extend(state.ledger.audit_fault());
     Session {
         identity: (&state.identity).into(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_seconds: state.since.elapsed().as_secs(),
         doors: state.listening.clone(),
-        mode: "reject".to_owned(),
-        can_save: false,
+        mode: match state.gate.asks() {
+            true => "request_approval".to_owned(),
+            false => "reject".to_owned(),
+        },
+        can_save: state.decisions.is_some(),
         counts: Counts {
             rules: state.gate.rule_count(),
             connections: state.ledger.connection_count(),
+            pending,
+            waiting,
             allowed: tally.allowed,
             refused: tally.refused,
         },
-        warnings: warnings.into_iter().flatten().collect(),
-    }
-}
-
-async fn add(
-    state: &State,
-    verdict: Verdict,
-    addition: &Addition,
-    actor: &str,
-) -> Result<Added, Fault> {
-    let _turn = state.ledger.turn().await;
-    let added = state
-        .gate
-        .add(verdict, addition, actor)
-        .map_err(|error| Fault::unavailable(error.to_string()))?;
-    let closed = match verdict {
-        Verdict::Deny => state.ledger.sweep(&state.gate).await,
-        Verdict::Allow => 0,
-    };
-    Ok(Added {
-        added: added.added,
-        existing: added.existing,
-        scope: addition.scope,
-        saved_to: None,
-        shadowed: added.shadowed,
-        warnings: added.warnings,
-        closed,
-    })
-}
-
-async fn revoke(state: &State, entries: &[Entry], actor: &str) -> Revoked {
-    let _turn = state.ledger.turn().await;
-    let revoked = state.gate.revoke(entries, actor);
-    let closed = state.ledger.sweep(&state.gate).await;
-    Revoked {
-        removed: revoked.removed,
-        missing: revoked.missing,
-        kept: revoked.kept,
-        closed,
+        warnings,
     }
 }
 

@@ -5,6 +5,7 @@
 //! touches a connection of the sandbox.
 
 mod actions;
+mod decide;
 mod events;
 mod metrics;
 mod patience;
@@ -169,14 +170,18 @@ impl Control {
 
 type Answer = Response<Either<Full<Bytes>, EventStream>>;
 
-async fn answer(state: &State, request: Request<Incoming>, actor: &str) -> Answer {
+async fn answer(state: &Arc<State>, request: Request<Incoming>, actor: &str) -> Answer {
     match respond(state, request, actor).await {
         Ok(answer) => answer,
         Err(fault) => problem(&fault),
     }
 }
 
-async fn respond(state: &State, request: Request<Incoming>, actor: &str) -> Result<Answer, Fault> {
+async fn respond(
+    state: &Arc<State>,
+    request: Request<Incoming>,
+    actor: &str,
+) -> Result<Answer, Fault> {
     distrust_browsers(&request)?;
     let (parts, body) = request.into_parts();
     if head_size(&parts) > HEAD_MAX {
@@ -191,7 +196,7 @@ async fn respond(state: &State, request: Request<Incoming>, actor: &str) -> Resu
         .headers
         .get("last-event-id")
         .map(HeaderValue::as_bytes);
-    let action = route.action(parts.uri.query(), last_event, &body)?;
+    let action = route.action(parts.uri.path(), parts.uri.query(), last_event, &body)?;
     let body = actions::carry_out(state, action, actor).await?;
     let mut answer = Response::new(body);
     answer

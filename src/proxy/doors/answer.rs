@@ -22,6 +22,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// And how much.
 const LINGER_MAX: usize = 256 * 1024;
 
+/// Seconds after which somebody may have decided, and there is room again.
+const AGAIN: &str = "5";
+
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -79,7 +82,7 @@ pub(super) fn response(turned: &NotConnected) -> Response<Full<Bytes>> {
         headers.insert(PROXY_STATUS, status);
     }
     if turned.refusal.reason == Reason::QueueFull {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(AGAIN));
     }
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     response
@@ -88,9 +91,13 @@ pub(super) fn response(turned: &NotConnected) -> Response<Full<Bytes>> {
 /// The answer to a CONNECT, or to what is no request; the connection ends with it.
 pub(super) async fn send(mut stream: TcpStream, turned: &NotConnected) -> std::io::Result<()> {
     let text = text(turned);
+    let retry = match turned.refusal.reason {
+        Reason::QueueFull => format!("Retry-After: {AGAIN}\r\n"),
+        _ => String::new(),
+    };
     let answer = format!(
         "HTTP/1.1 {} {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
-         Proxy-Status: {}\r\nConnection: close\r\n\r\n{text}",
+         Proxy-Status: {}\r\n{retry}Connection: close\r\n\r\n{text}",
         turned.status,
         fit(&phrase(turned)),
         text.len(),

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::policy::{Door, Host, Reason};
-use crate::proxy::gate::HOST_NAME;
+use crate::proxy::gate::{Admissible, HOST_NAME};
 use crate::proxy::resolve::Unresolved;
 
 use super::{ACCEPT_PAUSE, Road};
@@ -186,7 +186,15 @@ impl NameServer {
     }
 
     async fn admit(&self, answer: Message, host: Host, kind: RecordType) -> Outcome {
-        if let Err((reason, why)) = self.road.gate.admits_name(&host) {
+        let refusal = match self.road.gate.admits_name(&host) {
+            Err(refusal) => Some(refusal),
+            // A question is a way out as well, and nobody has allowed it yet.
+            Ok(Admissible::IfAskedAbout) if is_answered_upstream(kind) => {
+                Some((Reason::Unlisted, "no rule allows it yet".to_owned()))
+            }
+            Ok(Admissible::Allowed | Admissible::IfAskedAbout) => None,
+        };
+        if let Some((reason, why)) = refusal {
             let answer = refused(answer, &why);
             self.road.gate.refused_name(&host, reason, why).await;
             return Outcome::Answer(answer);
@@ -222,6 +230,12 @@ impl NameServer {
         }
         answer
     }
+}
+
+/// Whether a question of this kind would leave the machine.
+fn is_answered_upstream(kind: RecordType) -> bool {
+    use RecordType::{A, AAAA, ANY, AXFR, HTTPS, IXFR, SVCB};
+    !matches!(kind, A | AAAA | HTTPS | SVCB | ANY | AXFR | IXFR)
 }
 
 /// A packet, before anything is decided about it.

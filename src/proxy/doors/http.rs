@@ -40,7 +40,8 @@ use super::doorbell::Doorbell;
 use super::fields::{for_client, for_origin, hops_left, repeatable, strip_hop_by_hop};
 use super::head::Bad;
 use super::inlet::{Asterisk, ContentFault, Ending, Inlet};
-use super::{Road, answer, connect, refuse};
+use super::presence::Presence;
+use super::{Road, about, answer, connect, refuse};
 
 /// How long an origin may think before the first byte of its answer: language models think long.
 const ANSWER: Duration = Duration::from_secs(15 * 60);
@@ -56,12 +57,19 @@ pub(super) async fn serve(
         road: Arc::clone(road),
         abort: abort.clone(),
         fault: ContentFault::default(),
+        presence: Presence::default(),
         origin: Mutex::new(None),
         driver: Mutex::new(None),
         upgraded: Mutex::new(None),
     });
     let asterisk = Asterisk::default();
-    let inlet = Inlet::new(stream, buffer, client.fault.clone(), Arc::clone(&asterisk));
+    let inlet = Inlet::new(
+        stream,
+        buffer,
+        client.fault.clone(),
+        Arc::clone(&asterisk),
+        client.presence.clone(),
+    );
     let service = {
         let client = Arc::clone(&client);
         service_fn(move |request| {
@@ -140,6 +148,7 @@ struct Client {
     road: Arc<Road>,
     abort: AbortHandle,
     fault: ContentFault,
+    presence: Presence,
     /// The connection to the last target; requests come one after the other.
     origin: Mutex<Option<Origin>>,
     /// What drives that connection. A mutex for the sake of `Send`: nobody else takes it.
@@ -174,6 +183,9 @@ impl Client {
         if let Some(answer) = max_forwards_spent(&request) {
             return answer;
         }
+        if about::is_meant(&target) {
+            return about::answer(&self.road, &request).await.map(Either::Right);
+        }
         let has_content = !request.body().is_end_stream();
         match self.forward(target, request, asterisk).await {
             Ok(answer) => answer,
@@ -204,7 +216,13 @@ impl Client {
         request: Request<Incoming>,
         asterisk: bool,
     ) -> Result<Answer, NotConnected> {
-        let permit = self.road.admit(target.clone(), Door::Http).await?;
+        let admitting = self.road.admit(target.clone(), Door::Http);
+        let Some(admitted) = self.presence.during(admitting).await else {
+            // Whoever asked is gone: nobody is to be answered, and the place is given up.
+            self.abort.abort();
+            return std::future::pending().await;
+        };
+        let permit = admitted?;
         let rule = permit.rule();
         let kept = self.kept(&target).await;
         let reused = kept.is_some();

@@ -21,7 +21,11 @@ use crate::policy::Target;
 
 use super::chunks::ChunkTracker;
 use super::head::{self, Bad, Content, Head, Parsed};
+use super::presence::Presence;
 use super::{HEAD, IDLE};
+
+/// As much as is read of a client while its request waits for a person.
+const AHEAD: usize = 16 * 1024;
 
 /// A client's connection behind the strict reader.
 pub(super) struct Inlet<S> {
@@ -34,6 +38,7 @@ pub(super) struct Inlet<S> {
     given: Option<Duration>,
     fault: ContentFault,
     asterisk: Asterisk,
+    presence: Presence,
 }
 
 /// Whether the request whose head passed last goes on as `*`: hyper's URL has no empty path that
@@ -89,6 +94,7 @@ impl<S> Inlet<S> {
         buffer: BytesMut,
         fault: ContentFault,
         asterisk: Asterisk,
+        presence: Presence,
     ) -> Self {
         Self {
             stream,
@@ -98,6 +104,7 @@ impl<S> Inlet<S> {
             given: None,
             fault,
             asterisk,
+            presence,
         }
     }
 
@@ -276,7 +283,7 @@ impl Remaining {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Inlet<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Inlet<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -297,7 +304,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Inlet<S> {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Nothing is held back here. hyper flushes at the end of each turn, and so this is where a
+    /// client is watched whose request waits: what it says meanwhile is kept for later.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let me = &mut *self;
+        while me.presence.is_asked() && matches!(me.state, State::Head) && me.buffer.len() < AHEAD {
+            match read_more(&mut me.stream, cx, &mut me.buffer) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    me.presence.is_gone();
+                    break;
+                }
+            }
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -313,8 +333,11 @@ mod tests {
 
     fn inlet() -> (DuplexStream, Inlet<DuplexStream>) {
         let (client, stream) = duplex(64);
-        let (fault, asterisk) = Default::default();
-        (client, Inlet::new(stream, BytesMut::new(), fault, asterisk))
+        let (fault, asterisk, presence) = Default::default();
+        (
+            client,
+            Inlet::new(stream, BytesMut::new(), fault, asterisk, presence),
+        )
     }
 
     /// What passes until the input ends, and why it did.

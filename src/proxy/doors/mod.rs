@@ -4,6 +4,7 @@
 //! A door knows the protocol and nothing of rules; it never resolves, never dials, and never
 //! decides.
 
+mod about;
 mod answer;
 mod chunks;
 mod connect;
@@ -14,6 +15,7 @@ mod fields;
 mod head;
 mod http;
 mod inlet;
+mod presence;
 
 use std::io;
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use crate::policy::{Door, Target};
+use crate::policy::{Door, Reason, Target};
 
 use self::head::{Bad, Head, Parsed};
 use super::dial::{Dialler, NotConnected, Upstream};
@@ -85,10 +87,15 @@ impl Road {
 }
 
 fn denied(refusal: Refusal) -> NotConnected {
+    let (status, proxy_status) = match refusal.reason {
+        // Not for good: there is room again once somebody has decided.
+        Reason::QueueFull => (503, "connection_limit_reached"),
+        _ => (403, "http_request_denied"),
+    };
     NotConnected {
         refusal,
-        status: 403,
-        proxy_status: "http_request_denied",
+        status,
+        proxy_status,
     }
 }
 

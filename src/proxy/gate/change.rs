@@ -12,13 +12,18 @@ use crate::api::{Addition, PolicyDocument, RuleChange, RuleView, Shadowed};
 use crate::policy::{Entry, Expiry, Origin, Pattern, Ports, Rule, Scope, Verdict};
 
 use super::explain::view;
+use super::judge::Judgement;
 use super::refusal::host_ports_remedy;
 use super::snapshot::{Files, Snapshot};
 use super::{Gate, HOST_NAME};
+use crate::proxy::decisions::Saved;
 use crate::proxy::ledger::timestamp;
 
 /// More live rules than a person makes; it bounds what a script can cost.
 const LIVE_RULES_MAX: usize = 100_000;
+
+/// Who is named when another session has saved something.
+const SAVED: &str = "a saved decision";
 
 /// What [`Gate::add`] did.
 #[derive(Default)]
@@ -50,7 +55,7 @@ pub(in crate::proxy) struct RevokedRules {
 }
 
 impl Gate {
-    /// Adds rules of scope session, all or none.
+    /// Adds rules, all or none. Those of scope project and global are saved by the caller.
     pub(in crate::proxy) fn add(
         &self,
         verdict: Verdict,
@@ -62,8 +67,11 @@ impl Gate {
         let now = Instant::now();
         let mut same: HashMap<&Entry, Vec<&Rule>> =
             addition.entries.iter().map(|e| (e, Vec::new())).collect();
+        let scope = addition.scope;
         for rule in snapshot.live().rules() {
-            if let Some(same) = same.get_mut(&rule.entry) {
+            if rule.scope == scope
+                && let Some(same) = same.get_mut(&rule.entry)
+            {
                 same.push(rule);
             }
         }
@@ -75,27 +83,35 @@ impl Gate {
             let same = same.remove(entry);
             let stands = same.as_ref().is_none_or(|same| {
                 let for_ever = |rule: &&Rule| rule.expires.is_none() && addition.ttl.is_none();
+                let in_a_file =
+                    scope == Scope::Session && snapshot.fixed().find(entry, verdict).is_some();
                 same.iter().all(|rule| rule.verdict == verdict)
-                    && (snapshot.fixed().find(entry, verdict).is_some()
-                        || same.iter().any(for_ever))
+                    && (in_a_file || same.iter().any(for_ever))
             });
             if stands {
                 result.existing.push(entry.to_string());
                 continue;
             }
-            // A later decision on the same entry replaces the earlier one, opposite or not.
+            // A later decision on the same entry and scope replaces the earlier one, opposite or
+            // not.
             replaced.insert(entry);
-            let mut rule = Rule::new(entry.clone(), verdict, Origin::Session, Scope::Session);
+            let origin = match scope {
+                Scope::Once | Scope::Session => Origin::Session,
+                Scope::Project | Scope::Global => Origin::Decision,
+            };
+            let mut rule = Rule::new(entry.clone(), verdict, origin, scope);
             rule.expires = addition.ttl.map(|ttl| expiry(now, ttl));
             result.added.push(entry.to_string());
             added.push(Arc::new(rule));
         }
-        let (gone, mut live) = parted(&snapshot, |rule| replaced.contains(&rule.entry));
+        let (gone, mut live) = parted(&snapshot, |rule| {
+            rule.scope == scope && replaced.contains(&rule.entry)
+        });
         live.extend(added.iter().cloned());
         if live.len() > LIVE_RULES_MAX {
             return Err(TooManyRules);
         }
-        self.swap(&change, snapshot.with_live(live));
+        self.swap(&change, snapshot.with_live(live), actor);
         self.tell_removed(&gone, actor);
         for rule in &added {
             self.ledger.rule_added(changed(rule, actor));
@@ -132,7 +148,7 @@ impl Gate {
             }
             result.kept.extend(kept);
         }
-        self.swap(&change, snapshot.with_live(live));
+        self.swap(&change, snapshot.with_live(live), actor);
         self.tell_removed(&gone, actor);
         result
     }
@@ -149,10 +165,50 @@ impl Gate {
             .map(|e| e.at)
             .min();
         if !gone.is_empty() {
-            self.swap(&change, snapshot.with_live(kept));
+            self.swap(&change, snapshot.with_live(kept), "vibepit");
             self.tell_removed(&gone, "vibepit");
         }
         (gone.len(), next)
+    }
+
+    /// Puts what is saved now in the place of what was saved before. Nothing is touched, or told,
+    /// that is the same. Says how many rules changed.
+    pub(in crate::proxy) fn follow(&self, saved: Vec<Saved>) -> usize {
+        let change = self.begin();
+        let snapshot = self.rules.load();
+        let mut wanted: HashSet<Saved> = saved.into_iter().collect();
+        let as_saved = |rule: &Rule| Saved {
+            scope: rule.scope,
+            verdict: rule.verdict,
+            entry: rule.entry.clone(),
+        };
+        let (gone, mut live) = parted(&snapshot, |rule| {
+            rule.origin == Origin::Decision && !wanted.contains(&as_saved(rule))
+        });
+        for rule in live.iter().filter(|rule| rule.origin == Origin::Decision) {
+            wanted.remove(&as_saved(rule));
+        }
+        let added: Vec<_> = wanted
+            .into_iter()
+            .map(|new| {
+                Arc::new(Rule::new(
+                    new.entry,
+                    new.verdict,
+                    Origin::Decision,
+                    new.scope,
+                ))
+            })
+            .collect();
+        if gone.is_empty() && added.is_empty() {
+            return 0;
+        }
+        live.extend(added.iter().cloned());
+        self.swap(&change, snapshot.with_live(live), SAVED);
+        self.tell_removed(&gone, SAVED);
+        for rule in &added {
+            self.ledger.rule_added(changed(rule, SAVED));
+        }
+        gone.len() + added.len()
     }
 
     /// Puts what files say now in the place of what they said before, and says how many rules
@@ -163,7 +219,7 @@ impl Gate {
         let files = Files::new(document);
         let rules = files.rule_count();
         let next = self.rules.load().with_files(files);
-        self.swap(&change, next);
+        self.swap(&change, next, "vibepit");
         rules
     }
 
@@ -172,9 +228,19 @@ impl Gate {
         self.change.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn swap(&self, _change: &MutexGuard<'_, ()>, next: Snapshot) {
-        self.rules.store(Arc::new(next));
+    fn swap(&self, _change: &MutexGuard<'_, ()>, next: Snapshot, actor: &str) {
+        let next = Arc::new(next);
+        self.rules.store(Arc::clone(&next));
         self.expiry_changed.notify_one();
+        let now = Instant::now();
+        self.queue.settle(
+            |target| match next.judge(target, now) {
+                Judgement::Allow(_) => Some(Verdict::Allow),
+                Judgement::Deny(_) | Judgement::Screened(_) => Some(Verdict::Deny),
+                Judgement::Unlisted => next.asking().is_none().then_some(Verdict::Deny),
+            },
+            actor,
+        );
     }
 
     fn tell_removed(&self, gone: &[Arc<Rule>], actor: &str) {

@@ -54,6 +54,10 @@ impl Gate {
                 None,
                 format!("it is never dialled: {why}"),
             ),
+            Judgement::Unlisted if snapshot.asking().is_some() => {
+                let says = "no rule covers it: it waits until somebody decides".to_owned();
+                (Admission::Ask, Reason::Unlisted, None, says)
+            }
             Judgement::Unlisted => {
                 let says = format!("no rule covers it; to allow it: vibepit allow {target}");
                 (Admission::Deny, Reason::Unlisted, None, says)

@@ -23,10 +23,12 @@ use tokio::sync::Notify;
 use crate::api::PolicyDocument;
 use crate::policy::{Door, Host, Reason, Screen, Target};
 
+pub(super) use self::change::AddedRules;
 use self::judge::Judgement;
 pub(super) use self::refusal::Refusal;
 use self::snapshot::{Snapshot, Which};
 use super::ledger::Ledger;
+use super::queue::{Answer, Queue};
 
 /// The name under which the sandbox reaches services of the host.
 pub(super) const HOST_NAME: &str = "host.vibepit";
@@ -38,6 +40,8 @@ pub(super) struct Gate {
     /// touches it.
     change: Mutex<()>,
     ledger: Ledger,
+    /// What waits for a person.
+    pub(super) queue: Arc<Queue>,
     /// Wakes whoever removes rules whose time is up.
     pub(super) expiry_changed: Notify,
 }
@@ -48,6 +52,15 @@ pub(super) struct Permit {
     door: Door,
     snapshot: Arc<Snapshot>,
     which: Which,
+}
+
+/// How a name stands with the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admissible {
+    /// A rule allows it.
+    Allowed,
+    /// Somebody would be asked about a request for it.
+    IfAskedAbout,
 }
 
 impl Permit {
@@ -83,17 +96,27 @@ impl Gate {
         Self {
             rules: ArcSwap::from_pointee(Snapshot::new(document)),
             change: Mutex::new(()),
+            queue: Queue::new(ledger.clone()),
             ledger,
             expiry_changed: Notify::new(),
         }
     }
 
-    /// Decides about a request, and notes a refusal. Asynchronous, since a person may have to
-    /// be asked.
+    /// Decides about a request, and notes a refusal. What no rule covers waits here for a person;
+    /// after the wait the rules are asked again, so that a deny that came meanwhile wins.
     pub(super) async fn admit(&self, target: Target, door: Door) -> Result<Permit, Refusal> {
-        let snapshot = self.rules.load_full();
-        let (refusal, rule) = match snapshot.judge(&target, Instant::now()) {
-            Judgement::Allow(which) => {
+        let mut snapshot = self.rules.load_full();
+        let mut judgement = snapshot.judge(&target, Instant::now());
+        let mut answer = None;
+        if let (Judgement::Unlisted, Some(asking)) = (&judgement, snapshot.asking()) {
+            // What waits holds on to no rules.
+            drop(snapshot);
+            answer = Some(self.queue.ask(&target, door, asking).await);
+            snapshot = self.rules.load_full();
+            judgement = snapshot.judge(&target, Instant::now());
+        }
+        let (refusal, rule) = match (judgement, answer) {
+            (Judgement::Allow(which), _) => {
                 snapshot.hit(which);
                 return Ok(Permit {
                     target,
@@ -102,28 +125,50 @@ impl Gate {
                     which,
                 });
             }
-            Judgement::Deny(which) => {
+            (Judgement::Unlisted, Some(Answer::Once)) => {
+                return Ok(Permit {
+                    target,
+                    door,
+                    snapshot,
+                    which: Which::Once,
+                });
+            }
+            (Judgement::Deny(which), Some(Answer::Denied { reason })) => {
+                let rule = snapshot.entry(which);
+                (
+                    Refusal::denied_by_person(&target, reason.as_deref()),
+                    Some(rule),
+                )
+            }
+            (Judgement::Deny(which), _) => {
                 snapshot.hit(which);
                 let rule = snapshot.entry(which);
                 (Refusal::denied(&target, &rule), Some(rule))
             }
-            Judgement::Screened(why) => (Refusal::screened(&target, why), None),
-            Judgement::Unlisted => (Refusal::unlisted(&target), None),
+            (Judgement::Screened(why), _) => (Refusal::screened(&target, why), None),
+            (Judgement::Unlisted, None | Some(Answer::Judge)) => (Refusal::unlisted(&target), None),
+            (Judgement::Unlisted, Some(answer)) => (Refusal::undecided(&target, &answer), None),
         };
         self.note(&target, door, &refusal, rule).await;
         Err(refusal)
     }
 
+    /// Whether a person is asked about what no rule covers.
+    pub(super) fn asks(&self) -> bool {
+        self.rules.load().asking().is_some()
+    }
+
     /// Whether a name would be admitted on some port: what the DNS door has to know. If not, why.
-    pub(super) fn admits_name(&self, host: &Host) -> Result<(), (Reason, String)> {
+    pub(super) fn admits_name(&self, host: &Host) -> Result<Admissible, (Reason, String)> {
         let snapshot = self.rules.load();
         match snapshot.judge_name(host, Instant::now()) {
-            Judgement::Allow(_) => Ok(()),
+            Judgement::Allow(_) => Ok(Admissible::Allowed),
             Judgement::Deny(which) => Err((
                 Reason::DeniedByRule,
                 format!("denied by the rule {}", snapshot.entry(which)),
             )),
             Judgement::Screened(why) => Err((Reason::ScreenedAddress, why.to_owned())),
+            Judgement::Unlisted if snapshot.asking().is_some() => Ok(Admissible::IfAskedAbout),
             Judgement::Unlisted => Err((Reason::Unlisted, "no rule allows it".to_owned())),
         }
     }
@@ -132,10 +177,14 @@ impl Gate {
     /// connection.
     pub(super) fn still_admits(&self, permit: &Permit) -> bool {
         let now = self.rules.load();
-        now.generation() == permit.snapshot.generation()
-            || matches!(
-                now.judge(&permit.target, Instant::now()),
-                Judgement::Allow(_)
-            )
+        if now.generation() == permit.snapshot.generation() {
+            return true;
+        }
+        match now.judge(&permit.target, Instant::now()) {
+            Judgement::Allow(_) => true,
+            // No rule let it through, so none is missing.
+            Judgement::Unlisted => permit.which == Which::Once,
+            Judgement::Deny(_) | Judgement::Screened(_) => false,
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::policy::{Door, Host, Reason, Target};
 use super::Gate;
 use super::judge::is_host_name;
 use crate::proxy::ledger::Refused;
+use crate::proxy::queue::Answer;
 
 /// Why a request does not go on. What the door answers is made from this alone.
 #[derive(Debug)]
@@ -42,6 +43,41 @@ impl Refusal {
         }
     }
 
+    /// Somebody was asked, and said no.
+    pub(super) fn denied_by_person(target: &Target, reason: Option<&str>) -> Self {
+        Self {
+            reason: Reason::DeniedByPerson,
+            what: target.to_string(),
+            why: match reason {
+                Some(reason) => format!("denied: {reason}"),
+                None => "a person denied it".to_owned(),
+            },
+            remedy: format!("vibepit allow {target}"),
+        }
+    }
+
+    /// Somebody was asked, and this is what came of it.
+    pub(super) fn undecided(target: &Target, answer: &Answer) -> Self {
+        let (reason, why) = match answer {
+            Answer::Denied { reason } => {
+                return Self::denied_by_person(target, reason.as_deref());
+            }
+            Answer::TimedOut => (Reason::TimedOut, "nobody decided in time".to_owned()),
+            Answer::Full => (
+                Reason::QueueFull,
+                "too many requests wait for a person already".to_owned(),
+            ),
+            Answer::Ended => (Reason::SessionEnded, "the session is ending".to_owned()),
+            Answer::Once | Answer::Judge => return Self::unlisted(target),
+        };
+        Self {
+            reason,
+            what: target.to_string(),
+            why,
+            remedy: format!("vibepit allow {target}"),
+        }
+    }
+
     /// No rule covers it.
     pub(super) fn unlisted(target: &Target) -> Self {
         Self {
@@ -70,6 +106,7 @@ impl Gate {
             reason: Reason::Malformed,
             rule: None,
             detail: Some(why.clone()),
+            missed: None,
         };
         self.ledger.refused(refused).await;
         Refusal {
@@ -113,6 +150,7 @@ impl Gate {
             reason,
             rule: None,
             detail: Some(why),
+            missed: None,
         };
         self.ledger.refused(refused).await;
     }
@@ -133,6 +171,8 @@ impl Gate {
             reason: refusal.reason,
             rule,
             detail: Some(refusal.why.clone()),
+            missed: matches!(refusal.reason, Reason::Unlisted | Reason::QueueFull)
+                .then(|| target.clone()),
         };
         self.ledger.refused(refused).await;
     }

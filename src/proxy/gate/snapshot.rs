@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::api::{PolicyDocument, RuleGroup};
+use crate::api::{Asking, PolicyDocument, RuleGroup};
 use crate::policy::{Origin, Rule, RuleSet, Scope, Screen, Target};
 
 /// All that a decision depends on, at one moment.
@@ -24,6 +24,7 @@ pub(super) struct Files {
     rules: RuleSet<Rule>,
     screen: Screen,
     host_ports: Vec<u16>,
+    asking: Option<Asking>,
 }
 
 /// Which rule of a snapshot.
@@ -35,6 +36,8 @@ pub(super) enum Which {
     Live(usize),
     /// `allow_host_ports`.
     HostPort,
+    /// None: a person said yes to this one request.
+    Once,
 }
 
 impl Files {
@@ -54,6 +57,7 @@ impl Files {
             rules: RuleSet::new(fixed),
             screen: Screen::new(document.allow_cidr, document.screened),
             host_ports: document.allow_host_ports,
+            asking: document.asking,
         };
         (files, flags)
     }
@@ -120,6 +124,11 @@ impl Snapshot {
         &self.files.screen
     }
 
+    /// How long what no rule covers waits for a person; without it, it is refused.
+    pub(super) fn asking(&self) -> Option<Asking> {
+        self.files.asking
+    }
+
     /// The ports of the host's loopback that are open.
     pub(super) fn host_ports(&self) -> &[u16] {
         &self.files.host_ports
@@ -130,7 +139,7 @@ impl Snapshot {
         match which {
             Which::Fixed(at) => self.fixed().rules().get(at),
             Which::Live(at) => self.live.rules().get(at).map(AsRef::as_ref),
-            Which::HostPort => None,
+            Which::HostPort | Which::Once => None,
         }
     }
 
@@ -143,10 +152,13 @@ impl Snapshot {
 
     /// What decided, for people.
     pub(super) fn entry(&self, which: Which) -> String {
-        self.rule(which).map_or_else(
-            || "allow_host_ports".to_owned(),
-            |rule| rule.entry.to_string(),
-        )
+        match which {
+            Which::HostPort => "allow_host_ports".to_owned(),
+            Which::Once => "approved once".to_owned(),
+            Which::Fixed(_) | Which::Live(_) => self
+                .rule(which)
+                .map_or_else(String::new, |rule| rule.entry.to_string()),
+        }
     }
 
     /// Every rule that covers a target, the most specific of each layer first.

@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::books::Books;
-use super::{Note, Shared, timestamp};
+use super::{Note, Refused, Shared, timestamp};
+use crate::policy::{Door, Reason, Target};
 use crate::proxy::audit::Audit;
 use crate::proxy::gate::Gate;
 
@@ -72,10 +73,25 @@ impl Bookkeeper {
                 books.opened(open);
             }
             Note::Closed(open) => books.closed(&open, self.audit.as_mut()),
-            Note::Refused(refused) => books.refused(*refused, self.audit.as_mut()),
+            Note::Refused(refused) => {
+                if let Some(target) = &refused.missed {
+                    gate.queue.miss(target, refused.reason);
+                }
+                // Those without room are told together, or they would crowd out the rest.
+                if refused.reason == Reason::QueueFull {
+                    books.uncounted();
+                } else {
+                    books.refused(*refused, self.audit.as_mut());
+                }
+            }
+            Note::Overflow(target, count) => {
+                books.refused(overflow(&target, count), self.audit.as_mut());
+            }
             Note::Event(event, line) => {
-                self.audit(&line);
-                books.event(Arc::new(event));
+                if !line.is_null() {
+                    self.audit(&line);
+                }
+                books.event(event);
             }
             Note::PeerRefused(line) => {
                 books.peer_refused();
@@ -103,5 +119,19 @@ impl Bookkeeper {
                 .unwrap_or_else(PoisonError::into_inner);
             books.audited(audit.lost(), audit.fault());
         }
+    }
+}
+
+/// The one line for all that found no room.
+fn overflow(target: &Target, count: u64) -> Refused {
+    Refused {
+        at: SystemTime::now(),
+        domain: target.host.to_string(),
+        port: Some(target.port),
+        door: Door::Connect,
+        reason: Reason::QueueFull,
+        rule: None,
+        detail: Some(format!("{count} requests found too many others waiting")),
+        missed: None,
     }
 }

@@ -145,6 +145,7 @@ impl Books {
             reason,
             rule,
             detail,
+            missed: _,
         } = refused;
         self.tally.refused += 1;
         self.destination(joined(&domain, port), at).refused += 1;
@@ -175,6 +176,11 @@ impl Books {
             rule,
             detail,
         });
+    }
+
+    /// A refusal that is told together with others.
+    pub(super) fn uncounted(&mut self) {
+        self.tally.refused += 1;
     }
 
     pub(super) fn peer_refused(&mut self) {

@@ -17,8 +17,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::api::{ConnectionView, DestinationStats, Event, Logs, RuleChange};
-use crate::policy::{Door, Reason};
+use crate::api::{
+    ConnectionView, DestinationStats, Event, Logs, Outcome, PendingView, RuleChange, Settled,
+};
+use crate::policy::{Door, Reason, Target};
 
 pub(super) use self::bookkeeper::Bookkeeper;
 use self::books::Books;
@@ -52,6 +54,8 @@ pub(super) struct Refused {
     pub(super) reason: Reason,
     pub(super) rule: Option<String>,
     pub(super) detail: Option<String>,
+    /// What was asked for, if it could be decided still.
+    pub(super) missed: Option<Target>,
 }
 
 /// A connection between the sandbox and a target, while it is open.
@@ -75,8 +79,10 @@ enum Note {
     Opened(Arc<Open>),
     Closed(Arc<Open>),
     Refused(Box<Refused>),
-    /// An event, and what the audit file says of it.
-    Event(Event, Value),
+    /// There was no room for so many requests.
+    Overflow(Target, u64),
+    /// An event, and what the audit file says of it, if it does.
+    Event(Arc<Event>, Value),
     /// A caller who was turned away.
     PeerRefused(Value),
     /// A line for the audit file alone.
@@ -153,16 +159,62 @@ impl Ledger {
         self.note(Note::Refused(Box::new(refused))).await;
     }
 
+    /// Enters a request that waits for a person.
+    pub(super) fn request_added(&self, view: PendingView) {
+        let audit = json!({
+            "event": "domain_request", "domain": view.domain, "port": view.port,
+            "door": view.doors,
+        });
+        self.enter(Note::Event(Arc::new(Event::RequestAdded(view)), audit));
+    }
+
+    /// Enters that others wait for the same, or gave up.
+    pub(super) fn request_updated(&self, view: PendingView) {
+        self.enter(Note::Event(
+            Arc::new(Event::RequestUpdated(view)),
+            Value::Null,
+        ));
+    }
+
+    /// Enters what came of a request that waited.
+    pub(super) fn request_removed(&self, end: &Settled) {
+        let event = match end.outcome {
+            Outcome::Approved => "domain_approve",
+            Outcome::Denied => "domain_deny",
+            Outcome::TimedOut | Outcome::SessionEnded => "domain_timeout",
+        };
+        let mut audit = json!({
+            "event": event, "domain": end.domain, "port": end.port, "actor": end.actor,
+        });
+        if let Some(scope) = end.scope {
+            audit["scope"] = scope.to_string().into();
+        }
+        self.enter(Note::Event(
+            Arc::new(Event::RequestRemoved(end.clone())),
+            audit,
+        ));
+    }
+
+    /// Enters that there was no room for `count` requests, of which this is the last.
+    pub(super) fn queue_full(&self, target: &Target, count: u64) {
+        self.enter(Note::Overflow(target.clone(), count));
+    }
+
+    /// Whether somebody reads the events.
+    pub(super) fn is_watched(&self) -> bool {
+        self.0.newest.receiver_count() > 0
+    }
+
     /// Enters a rule that is in force now.
     pub(super) fn rule_added(&self, change: RuleChange) {
         let audit = rule_audit("rule_add", &change);
-        self.enter(Note::Event(Event::RuleAdded(change), audit));
+        self.enter(Note::Event(Arc::new(Event::RuleAdded(change)), audit));
     }
 
     /// Enters a rule that is gone.
     pub(super) fn rule_removed(&self, change: RuleChange) {
         let audit = rule_audit("rule_revoke", &change);
-        self.enter(Note::Event(Event::RuleRemoved(change), audit));
+        self.enter(Note::Event(Arc::new(Event::RuleRemoved(change)), audit));
     }
 
     /// Enters a caller of the control plane who was turned away.
@@ -187,9 +239,9 @@ impl Ledger {
     pub(super) fn ending(&self, why: &str) {
         let audit = json!({"event": "session_end", "reason": "session_ended", "detail": why});
         self.enter(Note::Event(
-            Event::SessionEnding {
+            Arc::new(Event::SessionEnding {
                 ending: why.to_owned(),
-            },
+            }),
             audit,
         ));
     }

@@ -175,6 +175,66 @@ pub(super) const OWN_TESTS: &[(Ids, fn())] = &[
 /// Rows whose tests are in other files: which file, which test.
 pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
     (
+        "tests/it/asking.rs",
+        "a_flood_of_made_up_names_is_bounded_and_told_once",
+        &["APP-001"],
+    ),
+    (
+        "tests/it/asking.rs",
+        "requests_for_the_same_host_and_port_share_an_entry_and_one_word_answers_them_all",
+        &["APP-002", "APP-004"],
+    ),
+    (
+        "tests/it/asking.rs",
+        "what_nobody_decides_in_time_is_refused_and_can_be_approved_for_the_next_try",
+        &["APP-006"],
+    ),
+    (
+        "tests/it/asking.rs",
+        "a_client_that_gives_up_leaves_its_entry_and_an_approval_lets_the_retry_through",
+        &["APP-007"],
+    ),
+    (
+        "tests/it/asking.rs",
+        "a_held_tunnel_goes_on_once_somebody_approves_it_and_hears_nothing_before",
+        &["APP-008"],
+    ),
+    (
+        "tests/it/asking.rs",
+        "while_nobody_watches_a_request_waits_for_the_unattended_time",
+        &["APP-010", "APP-011"],
+    ),
+    (
+        "tests/it/asking.rs",
+        "of_two_who_decide_at_once_one_wins_and_the_other_learns_who",
+        &["APP-012", "APP-013"],
+    ),
+    (
+        "tests/it/asking.rs",
+        "an_approval_for_once_lets_one_request_through_and_the_next_one_asks_again",
+        &["APP-016"],
+    ),
+    (
+        "tests/it/asking.rs",
+        "a_denial_for_the_session_is_remembered_and_nobody_is_asked_again",
+        &["APP-017"],
+    ),
+    (
+        "tests/it/asking.rs",
+        "what_cannot_be_saved_holds_for_the_session_and_the_answer_says_so",
+        &["APP-021"],
+    ),
+    (
+        "tests/it/asking.rs",
+        "when_the_proxy_is_killed_what_waits_ends_without_an_answer_and_nothing_is_approved",
+        &["APP-025"],
+    ),
+    (
+        "tests/it/asking.rs",
+        "a_deny_that_came_meanwhile_outranks_an_approval",
+        &["APP-026"],
+    ),
+    (
         "tests/it/live.rs",
         "a_rule_with_a_time_limit_ends_and_closes_its_tunnel",
         &["APP-023"],
@@ -214,7 +274,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
     ),
     (
         "tests/it/docker_inside.rs",
-        "the_proxys_container_shows_no_key_and_has_two_mounts",
+        "the_proxys_container_shows_no_key_and_has_three_mounts",
         &["BOX-013", "TLS-006", "TLS-007"],
     ),
     (
@@ -288,12 +348,8 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
 /// Rows that wait for what is not built yet, and rows about what the design leaves out.
 pub(super) const LATER: &[(&str, Ids)] = &[
     (
-        "holding and approving",
-        &[
-            "APP-001", "APP-002", "APP-004", "APP-006", "APP-007", "APP-008", "APP-010", "APP-011",
-            "APP-012", "APP-013", "APP-016", "APP-017", "APP-021", "APP-025", "APP-026", "APP-030",
-            "APP-031", "DISP-006", "DISP-007", "REB-013",
-        ],
+        "the screens on which a person decides",
+        &["APP-030", "APP-031", "DISP-006", "DISP-007", "REB-013"],
     ),
     (
         "SOCKS5",

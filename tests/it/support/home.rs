@@ -78,7 +78,7 @@ impl Home {
         let directory = self.config().join("vibepit");
         fs::create_dir_all(&directory).expect("the configuration's directory");
         let path = directory.join("config.toml");
-        fs::write(&path, text).expect("the configuration");
+        fs::write(&path, super::proxy::rejecting(text.to_owned())).expect("the configuration");
         path
     }
 

@@ -36,12 +36,21 @@ pub(crate) struct Proxy {
     record: Value,
 }
 
+/// Most tests are about rules alone: what none covers is refused at once, unless they say
+/// otherwise.
+pub(crate) fn rejecting(config: String) -> String {
+    match config.contains("unlisted_domain_behavior") {
+        true => config,
+        false => format!("{config}\nunlisted_domain_behavior = \"reject\"\n"),
+    }
+}
+
 impl Launch {
     /// With this `config.toml`, in an environment of its own.
     pub(crate) fn new(config: impl Into<String>) -> Self {
         Self {
             home: Home::new(),
-            config: config.into(),
+            config: rejecting(config.into()),
             arguments: Vec::new(),
             wrapper: Vec::new(),
         }

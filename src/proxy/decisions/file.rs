@@ -1,0 +1,157 @@
+//! One file of decisions: what stands in it, and how it is replaced as a whole.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::policy::{Entry, Verdict};
+
+/// No person decides so much; it bounds what a broken file can cost.
+const BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What a file says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Content {
+    pub(super) allow: Vec<Entry>,
+    pub(super) deny: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default)]
+    allow: Vec<Spanned<String>>,
+    #[serde(default)]
+    deny: Vec<Spanned<String>>,
+}
+
+impl Content {
+    /// Reads a file's text. An error begins with line and column.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let raw: Raw = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            format!("{}: {}", position(text, at), error.message())
+        })?;
+        let entries = |raw: Vec<Spanned<String>>| {
+            raw.into_iter()
+                .map(|item| {
+                    // Whoever saved it had insisted where that was needed.
+                    Entry::parse_forced(item.get_ref())
+                        .map_err(|error| format!("{}: {error}", position(text, item.span().start)))
+                })
+                .collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Self {
+            allow: entries(raw.allow)?,
+            deny: entries(raw.deny)?,
+        })
+    }
+
+    /// Adds entries, in the place of what was said of them before. Says whether that changes
+    /// anything.
+    pub(super) fn put(&mut self, verdict: Verdict, entries: &[Entry]) -> bool {
+        let (same, opposite) = match verdict {
+            Verdict::Allow => (&mut self.allow, &mut self.deny),
+            Verdict::Deny => (&mut self.deny, &mut self.allow),
+        };
+        let before = opposite.len();
+        opposite.retain(|entry| !entries.contains(entry));
+        let mut changed = opposite.len() != before;
+        for entry in entries {
+            if !same.contains(entry) {
+                same.push(entry.clone());
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// Removes entries, and says whether some were there.
+    pub(super) fn take(&mut self, entries: &[Entry]) -> bool {
+        let before = self.allow.len() + self.deny.len();
+        self.allow.retain(|entry| !entries.contains(entry));
+        self.deny.retain(|entry| !entries.contains(entry));
+        self.allow.len() + self.deny.len() != before
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "# Written by vibepit: what was approved and denied for good."
+        )?;
+        writeln!(f, "# vibepit rules shows it, vibepit revoke takes it back.")?;
+        for (name, entries) in [("allow", &self.allow), ("deny", &self.deny)] {
+            writeln!(f, "{name} = [")?;
+            for entry in entries {
+                // An entry has no character that TOML would want escaped.
+                writeln!(f, "  \"{entry}\",")?;
+            }
+            writeln!(f, "]")?;
+        }
+        Ok(())
+    }
+}
+
+/// Line and column of a byte, both from 1.
+fn position(text: &str, at: usize) -> String {
+    let before = text.get(..at.min(text.len())).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    format!(
+        "{}:{}",
+        before.matches('\n').count() + 1,
+        before[line_start..].chars().count() + 1
+    )
+}
+
+/// Reads a plain file; a link is not followed.
+pub(super) fn read(path: &Path) -> io::Result<String> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_NOFOLLOW.bits() | OFlag::O_NONBLOCK.bits())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a plain file"));
+    }
+    let mut text = String::new();
+    file.take(BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Replaces a file as a whole: a reader sees the old one or the new one, and so does whoever
+/// looks after a crash.
+pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(io::Error::other("it is not a plain file"));
+    }
+    // Only whoever holds the lock writes, so that one name will do; a crash may have left it.
+    let temporary = path.with_extension("new");
+    let _ = fs::remove_file(&temporary);
+    let outcome = fill(&temporary, text).and_then(|()| fs::rename(&temporary, path));
+    if outcome.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    outcome?;
+    // The name is on the disk once its directory is (fsync(2)).
+    match path.parent() {
+        Some(directory) => File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn fill(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}

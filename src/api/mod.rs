@@ -7,6 +7,7 @@ mod document;
 mod events;
 mod faults;
 mod pending;
+mod query;
 
 pub use actions::{
     Action, AddBody, Addition, METRICS, OPENAPI, ROUTES, RevokeBody, Route, duration,

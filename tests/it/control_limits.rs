@@ -139,8 +139,11 @@ fn the_257th_connection_waits_for_a_place_and_gets_one() {
     // What the sandbox does goes on meanwhile, and is told to those who are in.
     assert_eq!(proxy.fetch("http://first.test/").status(), 403);
     assert_eq!(streams[0].next().expect("an event").1, "log");
-    // One goes. The proxy learns it with the next event that it sends there.
-    drop(streams.pop());
+    // One goes, which has been told as well. The proxy learns it with the next event that it sends
+    // there.
+    let mut one = streams.pop().expect("the last");
+    assert_eq!(one.next().expect("an event").1, "log");
+    drop(one);
     assert_eq!(proxy.fetch("http://second.test/").status(), 403);
     assert_eq!(late.answer().status(), 200);
     let names: Vec<_> = (0..2)

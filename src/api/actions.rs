@@ -290,9 +290,7 @@ impl Route {
         query.used(self.path)?;
         Ok(action)
     }
-}
 
-impl Route {
     fn decision(&self, path: &str, verdict: Verdict, body: &[u8]) -> Result<Action, Fault> {
         let id = self.parameter(path).unwrap_or_default().to_owned();
         let body: DecideBody = match body.trim_ascii() {
@@ -308,12 +306,7 @@ impl Route {
             .pattern
             .map(|text| entry(&text, body.force))
             .transpose()?;
-        let ttl = body.ttl.as_deref().map(duration).transpose()?;
-        if ttl.is_some() && scope != Scope::Session {
-            return Err(Fault::bad_request(format!(
-                "a time limit goes with scope session, and not with scope {scope}"
-            )));
-        }
+        let ttl = time_limit(body.ttl.as_deref(), scope)?;
         if pattern.is_some() && scope == Scope::Once {
             return Err(Fault::bad_request(
                 "scope once is for the request itself: leave the pattern out, or choose session, \
@@ -348,12 +341,7 @@ fn addition(body: &[u8]) -> Result<Addition, Fault> {
              project or global",
         ));
     }
-    let ttl = body.ttl.as_deref().map(duration).transpose()?;
-    if ttl.is_some() && scope != Scope::Session {
-        return Err(Fault::bad_request(format!(
-            "a time limit goes with scope session, and not with scope {scope}"
-        )));
-    }
+    let ttl = time_limit(body.ttl.as_deref(), scope)?;
     Ok(Addition {
         entries: entries(&body.entries, body.force)?,
         scope,
@@ -397,6 +385,17 @@ fn explained(target: Option<String>) -> Result<Target, Fault> {
     let text = target.ok_or_else(|| Fault::bad_request("say what: /explain?target=host:port"))?;
     text.parse()
         .map_err(|error| Fault::bad_entry(&text, format!("{error}")))
+}
+
+/// A time limit, where the scope can have one: what is saved is meant to stay.
+fn time_limit(text: Option<&str>, scope: Scope) -> Result<Option<Duration>, Fault> {
+    let ttl = text.map(duration).transpose()?;
+    if ttl.is_some() && scope != Scope::Session {
+        return Err(Fault::bad_request(format!(
+            "a time limit goes with scope session, and not with scope {scope}"
+        )));
+    }
+    Ok(ttl)
 }
 
 /// Reads a time limit: a number and `s`, `m`, `h` or `d`.

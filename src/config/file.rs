@@ -242,6 +242,30 @@ mod tests {
     }
 
     #[test]
+    fn in_a_long_list_the_first_fault_is_named_and_nothing_is_lost_or_turned_round() {
+        let list = |end: &str| {
+            let items = (0..5000).map(|at| format!("  \"h{at}.example\",\n"));
+            format!("allow = [\n{}{end}", items.collect::<String>())
+        };
+        let config = Config::parse(&list("]\nimage = \"x\"\n"), Path::new("c.toml"));
+        let config = config.expect("config");
+        assert_eq!(
+            (config.allow.len(), config.image.as_deref()),
+            (5000, Some("x"))
+        );
+        for (at, entry) in config.allow.iter().enumerate() {
+            assert_eq!(entry.to_string(), format!("h{at}.example"));
+        }
+        let wrong_item = list("]").replace("h4321.example", "https://x/");
+        assert!(refused(&wrong_item).starts_with("c.toml:4323:3: "));
+        let wrong_behind = list("\"a.example\" \"b.example\"]");
+        assert!(refused(&wrong_behind).starts_with("c.toml:5002:13: `,` or `]`"));
+        let both = wrong_item.replace("\"h4990.example\",", "\"h4990.example\"");
+        assert!(refused(&both).starts_with("c.toml:4323:3: "));
+        assert!(refused(&list("")).contains("c.toml:5002:1: "));
+    }
+
+    #[test]
     fn what_is_not_known_or_not_there_yet_is_an_error() {
         assert!(refused("alow = []").contains("no setting \"alow\""));
         assert!(refused("notify_command = [\"x\"]").contains("yet"));

@@ -4,6 +4,9 @@
 //! themselves. Knows nothing of what the keys mean.
 
 use std::borrow::Cow;
+use std::panic::resume_unwind;
+use std::sync::mpsc;
+use std::{mem, thread};
 
 use toml_parser::decoder::ScalarKind;
 use toml_parser::lexer::{Lexer, Token, TokenKind};
@@ -34,6 +37,17 @@ pub(super) struct Scalar<'t> {
 
 type Errors = Option<ParseError>;
 
+/// Items of a list that are parsed in one go; a list that is longer has a second thread.
+const BATCH: usize = 1024;
+/// Batches that may wait for that thread.
+const BATCHES: usize = 4;
+
+/// Whether a list goes on.
+enum More {
+    Yes,
+    No,
+}
+
 impl<'t> Reader<'t> {
     pub(super) fn new(text: &'t str) -> Self {
         let source = Source::new(text);
@@ -55,7 +69,9 @@ impl<'t> Reader<'t> {
                 return Err(wrong(at, "there are no tables in this file".to_owned()));
             }
             TokenKind::Atom | TokenKind::BasicString | TokenKind::LiteralString => {
-                self.decoded(token, |raw, text, errors| raw.decode_key(text, errors))?
+                decoded(self.source, token, |raw, text, errors| {
+                    raw.decode_key(text, errors)
+                })?
             }
             other => return Err(expected("a key", other, at)),
         };
@@ -75,17 +91,17 @@ impl<'t> Reader<'t> {
     /// The value of the key just read, which is one text or number, to the end of its line.
     pub(super) fn one(&mut self) -> Result<Scalar<'t>, Wrong> {
         let token = self.skip_space();
-        let scalar = self.scalar(token)?;
+        let scalar = scalar(self.source, token)?;
         self.end_of_line()?;
         Ok(scalar)
     }
 
-    /// The value of the key just read, which is a list, item by item, to the end of its line.
-    pub(super) fn list<T>(
+    /// The value of the key just read, which is a list, item by item, to the end of its line. The
+    /// items of a long one are parsed by a second thread while this one goes on reading.
+    pub(super) fn list<T: Send>(
         &mut self,
-        parse: impl Fn(&Scalar<'t>) -> Result<T, Wrong>,
+        parse: impl Fn(&Scalar<'t>) -> Result<T, Wrong> + Sync,
     ) -> Result<Vec<T>, Wrong> {
-        let mut items = Vec::new();
         let token = self.skip_space();
         if token.kind() != TokenKind::LeftSquareBracket {
             return Err(expected(
@@ -94,61 +110,52 @@ impl<'t> Reader<'t> {
                 token.span().start(),
             ));
         }
-        loop {
+        let source = self.source;
+        let item = |token| parse(&scalar(source, token)?);
+        let mut batch = Vec::new();
+        let mut read = self.batch(&mut batch);
+        if !matches!(read, Ok(More::Yes)) {
+            let items: Result<Vec<T>, Wrong> = batch.into_iter().map(item).collect();
+            // What is wrong with an item stands before what is wrong behind it.
+            return items.and_then(|items| read.map(|_| items));
+        }
+        thread::scope(|scope| {
+            let (batches, waiting) = mpsc::sync_channel::<Vec<Token>>(BATCHES);
+            let parsing = scope.spawn(|| {
+                let mut items = Vec::new();
+                for batch in waiting {
+                    for token in batch {
+                        items.push(item(token)?);
+                    }
+                }
+                Ok(items)
+            });
+            // Nobody takes the next batch once an item was wrong.
+            while batches.send(mem::take(&mut batch)).is_ok() && matches!(read, Ok(More::Yes)) {
+                read = self.batch(&mut batch);
+            }
+            drop(batches);
+            let parsed = parsing.join().unwrap_or_else(|panic| resume_unwind(panic));
+            parsed.and_then(|items| read.map(|_| items))
+        })
+    }
+
+    /// Reads the next items of a list, and the end of its line if they are the last.
+    fn batch(&mut self, items: &mut Vec<Token>) -> Result<More, Wrong> {
+        while items.len() < BATCH {
             let token = self.skip_lines()?;
             if token.kind() == TokenKind::RightSquareBracket {
-                break;
+                return self.end_of_line().map(|()| More::No);
             }
-            items.push(parse(&self.scalar(token)?)?);
+            items.push(token);
             let token = self.skip_lines()?;
             match token.kind() {
                 TokenKind::Comma => {}
-                TokenKind::RightSquareBracket => break,
+                TokenKind::RightSquareBracket => return self.end_of_line().map(|()| More::No),
                 other => return Err(expected("`,` or `]`", other, token.span().start())),
             }
         }
-        self.end_of_line()?;
-        Ok(items)
-    }
-
-    fn scalar(&mut self, token: Token) -> Result<Scalar<'t>, Wrong> {
-        let at = token.span().start();
-        match token.kind() {
-            TokenKind::Atom
-            | TokenKind::BasicString
-            | TokenKind::LiteralString
-            | TokenKind::MlBasicString
-            | TokenKind::MlLiteralString => {}
-            other => return Err(expected("a text or a number", other, at)),
-        }
-        let mut kind = ScalarKind::String;
-        let text = self.decoded(token, |raw, text, errors| {
-            kind = raw.decode_scalar(text, errors);
-        })?;
-        Ok(Scalar { at, kind, text })
-    }
-
-    fn decoded(
-        &self,
-        token: Token,
-        decode: impl FnOnce(Raw<'t>, &mut Cow<'t, str>, &mut Errors),
-    ) -> Result<Cow<'t, str>, Wrong> {
-        let at = token.span().start();
-        let (mut text, mut error) = (Cow::Borrowed(""), None);
-        match self.source.get(token) {
-            Some(raw) => decode(raw, &mut text, &mut error),
-            None => return Err(wrong(at, "the text ends within a character".to_owned())),
-        }
-        match error {
-            None => Ok(text),
-            Some(error) => {
-                let at = error
-                    .unexpected()
-                    .or_else(|| error.context())
-                    .map_or(at, |s| s.start());
-                Err(wrong(at, error.description().to_owned()))
-            }
-        }
+        Ok(More::Yes)
     }
 
     fn skip_space(&mut self) -> Token {
@@ -172,10 +179,14 @@ impl<'t> Reader<'t> {
             let token = self.skip_space();
             match token.kind() {
                 TokenKind::Newline => {
-                    self.decoded(token, |raw, _, errors| raw.decode_newline(errors))?;
+                    decoded(self.source, token, |raw, _, errors| {
+                        raw.decode_newline(errors)
+                    })?;
                 }
                 TokenKind::Comment => {
-                    self.decoded(token, |raw, _, errors| raw.decode_comment(errors))?;
+                    decoded(self.source, token, |raw, _, errors| {
+                        raw.decode_comment(errors)
+                    })?;
                 }
                 _ => return Ok(token),
             }
@@ -188,7 +199,9 @@ impl<'t> Reader<'t> {
             match token.kind() {
                 TokenKind::Newline | TokenKind::Eof => return Ok(()),
                 TokenKind::Comment => {
-                    self.decoded(token, |raw, _, errors| raw.decode_comment(errors))?;
+                    decoded(self.source, token, |raw, _, errors| {
+                        raw.decode_comment(errors)
+                    })?;
                 }
                 other => return Err(expected("the end of the line", other, token.span().start())),
             }
@@ -223,6 +236,46 @@ impl<'t> Scalar<'t> {
             ));
         }
         parse(&self.text).map_err(|what| wrong(self.at, what))
+    }
+}
+
+fn scalar<'t>(source: Source<'t>, token: Token) -> Result<Scalar<'t>, Wrong> {
+    let at = token.span().start();
+    match token.kind() {
+        TokenKind::Atom
+        | TokenKind::BasicString
+        | TokenKind::LiteralString
+        | TokenKind::MlBasicString
+        | TokenKind::MlLiteralString => {}
+        other => return Err(expected("a text or a number", other, at)),
+    }
+    let mut kind = ScalarKind::String;
+    let text = decoded(source, token, |raw, text, errors| {
+        kind = raw.decode_scalar(text, errors);
+    })?;
+    Ok(Scalar { at, kind, text })
+}
+
+fn decoded<'t>(
+    source: Source<'t>,
+    token: Token,
+    decode: impl FnOnce(Raw<'t>, &mut Cow<'t, str>, &mut Errors),
+) -> Result<Cow<'t, str>, Wrong> {
+    let at = token.span().start();
+    let (mut text, mut error) = (Cow::Borrowed(""), None);
+    match source.get(token) {
+        Some(raw) => decode(raw, &mut text, &mut error),
+        None => return Err(wrong(at, "the text ends within a character".to_owned())),
+    }
+    match error {
+        None => Ok(text),
+        Some(error) => {
+            let at = error
+                .unexpected()
+                .or_else(|| error.context())
+                .map_or(at, |s| s.start());
+            Err(wrong(at, error.description().to_owned()))
+        }
     }
 }
 

@@ -85,6 +85,10 @@ fn pattern<R: Borrow<Rule>>(rules: &[R], at: u32) -> &Pattern {
     rules[at as usize].borrow().entry.pattern()
 }
 
+fn pattern_key<R: Borrow<Rule>>(rules: &[R], at: u32) -> Key<'_> {
+    Key::of(pattern(rules, at))
+}
+
 impl Index {
     pub(super) fn new<R: Borrow<Rule>>(rules: &[R]) -> Self {
         assert!(
@@ -111,15 +115,24 @@ impl Index {
     /// Fills the table with the first rule of each key, and returns the others, each with the
     /// first rule of its key in front.
     fn insert_all<R: Borrow<Rule>>(&mut self, rules: &[R]) -> Vec<(u32, u32)> {
+        let mut keys: Vec<(u64, u32)> = (0..)
+            .zip(rules)
+            .map(|(at, rule)| {
+                let rule = rule.borrow();
+                self.note(rule);
+                (Key::of(rule.entry.pattern()).hash_with(&self.hasher), at)
+            })
+            .collect();
+        // The table places a key by the low bits of its hash. Filled in that order it is walked
+        // once from end to end, and not across its whole memory for each of a million keys.
+        let places = self.table.num_buckets() as u64 - 1;
+        keys.sort_unstable_by_key(|(hash, _)| hash & places);
         let mut shared = Vec::new();
-        for (at, rule) in (0..).zip(rules) {
-            let rule: &Rule = rule.borrow();
-            self.note(rule);
-            let key = Key::of(rule.entry.pattern());
+        for (hash, at) in keys {
             let slot = self.table.entry(
-                key.hash_with(&self.hasher),
-                |&other| Key::of(pattern(rules, other)) == key,
-                |&other| Key::of(pattern(rules, other)).hash_with(&self.hasher),
+                hash,
+                |&other| pattern_key(rules, other) == pattern_key(rules, at),
+                |&other| pattern_key(rules, other).hash_with(&self.hasher),
             );
             match slot {
                 Slot::Vacant(slot) => drop(slot.insert(at)),
@@ -150,7 +163,7 @@ impl Index {
             self.members.push(first);
             self.members.extend(group.iter().map(|(_, at)| at));
             self.members[start..].sort_unstable_by(|&a, &b| rank(rules, a, b));
-            let hash = Key::of(pattern(rules, first)).hash_with(&self.hasher);
+            let hash = pattern_key(rules, first).hash_with(&self.hasher);
             let number = self.groups.len() as u32;
             if let Some(slot) = self.table.find_mut(hash, |&slot| slot == first) {
                 *slot = GROUP | number;
@@ -160,7 +173,7 @@ impl Index {
         let (groups, members, hasher) = (&self.groups, &self.members, &self.hasher);
         self.table.shrink_to_fit(|slot| {
             let first = slot_rules(slot, groups, members)[0];
-            Key::of(pattern(rules, first)).hash_with(hasher)
+            pattern_key(rules, first).hash_with(hasher)
         });
     }
 
@@ -247,7 +260,7 @@ impl Index {
     fn find<R: Borrow<Rule>>(&self, rules: &[R], key: &Key<'_>) -> Option<&[u32]> {
         let slot = self.table.find(key.hash_with(&self.hasher), |slot| {
             let first = slot_rules(slot, &self.groups, &self.members)[0];
-            Key::of(pattern(rules, first)) == *key
+            pattern_key(rules, first) == *key
         })?;
         Some(slot_rules(slot, &self.groups, &self.members))
     }

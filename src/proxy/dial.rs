@@ -20,6 +20,7 @@ use crate::policy::{Host, Reason};
 
 use super::gate::{Gate, Permit, Refusal};
 use super::ledger::{Ledger, Passage};
+use super::relay::Side;
 use super::resolve::{Resolver, Unresolved};
 
 /// How long one address may take to answer.
@@ -263,6 +264,15 @@ fn not_connected(error: io::Error) -> Failure {
         status: 502,
         proxy_status,
         why,
+    }
+}
+
+impl Side for Upstream {
+    fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(stream) => Some(stream),
+            Self::Unix(_) => None,
+        }
     }
 }
 

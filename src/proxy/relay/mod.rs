@@ -1,0 +1,364 @@
+//! Bytes from one side to the other and back, until both sides have said that they are done.
+//!
+//! A direction borrows a buffer from its thread only while there are bytes that the other side
+//! did not take yet, so that an idle tunnel holds none. One that carries bulk between two sockets
+//! leaves the bytes in the kernel, and borrows a pipe in the same way; for small messages that
+//! would cost a system call more than copying them. Half-closes are kept: one side may end its part
+//! and go on reading.
+
+mod pipe;
+
+use std::cell::RefCell;
+use std::io;
+use std::ops::Range;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+use self::pipe::Pipe;
+use super::ledger::Passage;
+
+/// A tunnel that moves no byte for so long is closed. Long enough for an agent that waits.
+const IDLE: Duration = Duration::from_secs(60 * 60);
+/// As for a proxy that reads as fast as loopback delivers: larger gains nothing, smaller costs.
+const BUFFER: usize = 64 * 1024;
+/// Buffers a thread keeps for the next one who needs one.
+const SPARE: usize = 16;
+/// Rounds of one direction before the other, and other tasks, get their turn.
+const ROUNDS: usize = 32;
+/// Bytes in one go that are many.
+const LARGE: usize = 16 * 1024;
+/// So many large reads in a row are bulk.
+const BULK: u32 = 16;
+
+/// Moves bytes between the sandbox's side and the upstream, counting them in the ledger.
+///
+/// # Errors
+/// When a side breaks, or nothing moves for [`IDLE`]. A clean end of both sides is `Ok`.
+pub(super) async fn relay(
+    mut sandbox: impl Side,
+    mut upstream: impl Side,
+    passage: &Passage,
+) -> io::Result<()> {
+    let mut up = Direction::default();
+    let mut down = Direction::default();
+    let mut idle = pin!(sleep(IDLE));
+    let mut moved_at_last_check = 0u64;
+    let mut moved = 0u64;
+    std::future::poll_fn(|cx| {
+        let sent = up.poll(cx, &mut sandbox, &mut upstream, &mut |bytes| {
+            passage.sent(bytes);
+            moved += bytes as u64;
+        })?;
+        let received = down.poll(cx, &mut upstream, &mut sandbox, &mut |bytes| {
+            passage.received(bytes);
+            moved += bytes as u64;
+        })?;
+        if sent.is_ready() && received.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        // The clock is read when the timer fires, not for each byte.
+        while idle.as_mut().poll(cx).is_ready() {
+            if moved == moved_at_last_check {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            moved_at_last_check = moved;
+            idle.as_mut().reset(Instant::now() + IDLE);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// A side of a relay.
+pub(super) trait Side: AsyncRead + AsyncWrite + Unpin {
+    /// The socket itself, if there is nothing but a socket.
+    fn socket(&self) -> Option<&TcpStream>;
+}
+
+impl Side for TcpStream {
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+/// What an HTTP connection became, with what hyper read of it and did not use.
+impl Side for TokioIo<Upgraded> {
+    fn socket(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+/// One direction of a relay.
+#[derive(Default)]
+struct Direction {
+    held: Held,
+    /// Reads of much at a time, one after the other.
+    large: u32,
+    ended: bool,
+    shut: bool,
+}
+
+/// What was taken from one side, and is not all given to the other yet.
+#[derive(Default)]
+enum Held {
+    #[default]
+    Nothing,
+    Buffer(Buffer, Range<usize>),
+    Pipe(Pipe),
+}
+
+impl Direction {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut impl Side,
+        to: &mut impl Side,
+        count: &mut impl FnMut(usize),
+    ) -> Poll<io::Result<()>> {
+        for _ in 0..ROUNDS {
+            ready!(self.poll_give(cx, to, count))?;
+            if self.ended {
+                if !self.shut {
+                    ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                    self.shut = true;
+                }
+                return Poll::Ready(Ok(()));
+            }
+            let taken = match (from.socket(), to.socket()) {
+                (Some(socket), Some(_)) if self.large >= BULK => {
+                    ready!(self.poll_splice(cx, socket))?
+                }
+                _ => ready!(self.poll_copy(cx, from))?,
+            };
+            self.ended = taken == Some(0);
+            self.large = match taken {
+                Some(LARGE..) => self.large.saturating_add(1),
+                _ => 0,
+            };
+        }
+        // There is more to do, and others wait: come back.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Until nothing is held.
+    fn poll_give(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut impl Side,
+        count: &mut impl FnMut(usize),
+    ) -> Poll<io::Result<()>> {
+        match (&mut self.held, to.socket()) {
+            (Held::Buffer(buffer, range), _) => {
+                while range.start < range.end {
+                    let rest = &buffer.0[range.clone()];
+                    let written = ready!(Pin::new(&mut *to).poll_write(cx, rest))?;
+                    if written == 0 {
+                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                    }
+                    range.start += written;
+                    count(written);
+                }
+            }
+            (Held::Pipe(pipe), Some(socket)) => {
+                while pipe.holds() > 0 {
+                    ready!(socket.poll_write_ready(cx))?;
+                    let given = socket.try_io(Interest::WRITABLE, || Ok(pipe.drain(socket)?));
+                    match given {
+                        Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                        Ok(given) => count(given),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        Err(error) => return Poll::Ready(Err(error)),
+                    }
+                }
+            }
+            _ => {}
+        }
+        self.held = Held::Nothing;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes what there is into a buffer; zero is the end.
+    fn poll_copy(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut impl Side,
+    ) -> Poll<io::Result<Option<usize>>> {
+        let mut buffer = Buffer::borrow();
+        let mut read = ReadBuf::new(&mut buffer.0);
+        ready!(Pin::new(from).poll_read(cx, &mut read))?;
+        let length = read.filled().len();
+        if length > 0 {
+            self.held = Held::Buffer(buffer, 0..length);
+        }
+        Poll::Ready(Ok(Some(length)))
+    }
+
+    /// Takes what there is into a pipe; zero is the end. `None`: it has to be copied after all,
+    /// for want of a pipe, or of a kernel that can.
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &TcpStream,
+    ) -> Poll<io::Result<Option<usize>>> {
+        loop {
+            ready!(from.poll_read_ready(cx))?;
+            let Some(mut pipe) = Pipe::borrow() else {
+                return Poll::Ready(Ok(None));
+            };
+            let taken = from.try_io(Interest::READABLE, || Ok(pipe.fill(from)?));
+            match taken {
+                Ok(taken) => {
+                    self.held = Held::Pipe(pipe);
+                    return Poll::Ready(Ok(Some(taken)));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    return Poll::Ready(Ok(None));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+/// A buffer that goes back to its thread's spares.
+struct Buffer(Box<[u8]>);
+
+thread_local! {
+    static SPARES: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Buffer {
+    fn borrow() -> Self {
+        let spare = SPARES.with_borrow_mut(Vec::pop);
+        Self(spare.unwrap_or_else(|| vec![0; BUFFER].into_boxed_slice()))
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.0);
+        // A thread that ends has no spares to keep.
+        let _ = SPARES.try_with(|spares| {
+            let mut spares = spares.borrow_mut();
+            if spares.len() < SPARE {
+                spares.push(bytes);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    async fn connected() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(client, listener.accept());
+        (client.unwrap(), accepted.unwrap().0)
+    }
+
+    /// Bytes that differ from one place to the next, and from one direction to the other.
+    fn content(length: usize, seed: u8) -> Vec<u8> {
+        let byte = |at: usize| (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ (at >> 16) as u8;
+        (0..length).map(|at| byte(at).wrapping_add(seed)).collect()
+    }
+
+    /// Carries one direction to its end; whether it went through pipes, and the bytes counted.
+    async fn carry(mut from: TcpStream, mut to: TcpStream) -> (bool, usize) {
+        let (mut direction, mut spliced, mut counted) = (Direction::default(), false, 0);
+        std::future::poll_fn(|cx| {
+            let polled = direction.poll(cx, &mut from, &mut to, &mut |bytes| counted += bytes);
+            spliced |= matches!(direction.held, Held::Pipe(_));
+            polled
+        })
+        .await
+        .unwrap();
+        (spliced, counted)
+    }
+
+    #[tokio::test]
+    async fn bulk_goes_through_a_pipe_and_arrives_as_it_was_sent() {
+        let (mut sender, from) = connected().await;
+        let (to, mut receiver) = connected().await;
+        let sent = content(8 << 20, 0);
+        let mut arrived = Vec::new();
+        let (carried, _, read) = tokio::join!(
+            carry(from, to),
+            async {
+                sender.write_all(&sent).await.unwrap();
+                sender.shutdown().await.unwrap();
+            },
+            receiver.read_to_end(&mut arrived),
+        );
+        assert_eq!(read.unwrap(), sent.len());
+        assert!(arrived == sent, "it came otherwise");
+        assert_eq!(carried, (true, sent.len()));
+    }
+
+    #[tokio::test]
+    async fn what_is_small_is_copied() {
+        let (mut sender, from) = connected().await;
+        let (to, mut receiver) = connected().await;
+        let messages = async {
+            for _ in 0..100 {
+                sender.write_all(b"a message").await.unwrap();
+                receiver.read_exact(&mut [0; 9]).await.unwrap();
+            }
+            sender.shutdown().await.unwrap();
+        };
+        let (carried, ()) = tokio::join!(carry(from, to), messages);
+        assert_eq!(carried, (false, 900));
+    }
+
+    #[tokio::test]
+    async fn bulk_that_turns_into_messages_arrives_message_by_message() {
+        let (mut sender, from) = connected().await;
+        let (to, mut receiver) = connected().await;
+        let sent = content(4 << 20, 7);
+        let exchange = async {
+            let mut arrived = vec![0; sent.len()];
+            let (written, read) =
+                tokio::join!(sender.write_all(&sent), receiver.read_exact(&mut arrived));
+            written.and(read.map(drop)).unwrap();
+            assert!(arrived == sent, "it came otherwise");
+            for _ in 0..50 {
+                sender.write_all(b"a message").await.unwrap();
+                let mut message = [0; 9];
+                receiver.read_exact(&mut message).await.unwrap();
+                assert_eq!(&message, b"a message");
+            }
+            sender.shutdown().await.unwrap();
+        };
+        let ((spliced, counted), ()) = tokio::join!(carry(from, to), exchange);
+        assert!(spliced);
+        assert_eq!(counted, sent.len() + 450);
+    }
+
+    #[test]
+    fn a_pipe_that_is_dropped_with_bytes_in_it_is_not_used_again() {
+        let (mut one, other) = std::os::unix::net::UnixStream::pair().unwrap();
+        io::Write::write_all(&mut one, b"secret").unwrap();
+        let mut pipe = Pipe::borrow().unwrap();
+        assert_eq!(pipe.fill(&other), Ok(6));
+        drop(pipe);
+        io::Write::write_all(&mut one, b"next").unwrap();
+        let mut pipe = Pipe::borrow().unwrap();
+        assert_eq!(pipe.fill(&other), Ok(4));
+        assert_eq!(pipe.drain(&one), Ok(4));
+        let mut read = [0; 16];
+        let length = io::Read::read(&mut &other, &mut read).unwrap();
+        assert_eq!(&read[..length], b"next");
+    }
+}

@@ -1,0 +1,110 @@
+//! Pipes that carry bytes from one socket to another without copying them into this process
+//! (splice(2)), and the few of them that are kept for the next one who needs one.
+
+use std::cell::RefCell;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+
+/// What a pipe holds unless it is told otherwise: pipe(7).
+const CAPACITY: usize = 64 * 1024;
+/// Empty pipes a thread keeps.
+const SPARE: usize = 8;
+/// Pipes of the whole process: each has two descriptors, out of those that are kept back for other
+/// things than connections.
+const MOST: usize = 256;
+
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static SPARES: RefCell<Vec<Ends>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A pipe, and how many bytes are in it. Goes back to its thread's spares once it is empty; one
+/// that is dropped with bytes in it is closed, and they are gone.
+pub(super) struct Pipe {
+    ends: Option<Ends>,
+    holds: usize,
+}
+
+struct Ends {
+    outlet: OwnedFd,
+    inlet: OwnedFd,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Ends {
+    fn open() -> Option<Self> {
+        if OPEN.fetch_add(1, Relaxed) < MOST
+            && let Ok((outlet, inlet)) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
+        {
+            return Some(Self { outlet, inlet });
+        }
+        OPEN.fetch_sub(1, Relaxed);
+        None
+    }
+}
+
+impl Pipe {
+    /// An empty one; `None` where there are too many, or no descriptors.
+    pub(super) fn borrow() -> Option<Self> {
+        let spare = SPARES.with_borrow_mut(Vec::pop);
+        spare.or_else(Ends::open).map(|ends| Self {
+            ends: Some(ends),
+            holds: 0,
+        })
+    }
+
+    /// How many bytes are on their way.
+    pub(super) fn holds(&self) -> usize {
+        self.holds
+    }
+
+    /// Takes what a socket has to give, into an empty pipe: so "would block" can only mean the
+    /// socket. Zero is the socket's end.
+    pub(super) fn fill(&mut self, from: impl AsFd) -> Result<usize, Errno> {
+        let Some(ends) = &self.ends else {
+            return Err(Errno::BADF);
+        };
+        let taken = splice(from, None, &ends.inlet, None, CAPACITY, flags())?;
+        self.holds += taken;
+        Ok(taken)
+    }
+
+    /// Gives a socket as much as it takes.
+    pub(super) fn drain(&mut self, to: impl AsFd) -> Result<usize, Errno> {
+        let Some(ends) = &self.ends else {
+            return Err(Errno::BADF);
+        };
+        let given = splice(&ends.outlet, None, to, None, self.holds, flags())?;
+        self.holds -= given;
+        Ok(given)
+    }
+}
+
+fn flags() -> SpliceFlags {
+    SpliceFlags::MOVE | SpliceFlags::NONBLOCK
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        let ends = self.ends.take();
+        if self.holds > 0 {
+            return;
+        }
+        // A thread that ends has no spares to keep.
+        let _ = SPARES.try_with(|spares| {
+            let mut spares = spares.borrow_mut();
+            if spares.len() < SPARE {
+                spares.extend(ends);
+            }
+        });
+    }
+}

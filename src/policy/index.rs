@@ -77,7 +77,27 @@ impl<'a> Key<'a> {
             }
             Self::Ip(_) | Self::Net(_) => self.hash(&mut state),
         }
-        state.finish()
+        // Half of it, twice: see `Sorted`.
+        let half = state.finish() >> 32;
+        half << 32 | half
+    }
+}
+
+/// A key's hash and the number of its rule in eight bytes, as long as a million are put in order.
+/// The table needs the low bits of a hash for the place and the seven highest for the tag.
+struct Sorted(u64);
+
+impl Sorted {
+    fn new(hash: u64, at: u32) -> Self {
+        Self(hash << 32 | u64::from(at))
+    }
+
+    fn hash(&self) -> u64 {
+        self.0 & !u64::from(u32::MAX) | self.0 >> 32
+    }
+
+    fn at(&self) -> u32 {
+        self.0 as u32
     }
 }
 
@@ -115,20 +135,21 @@ impl Index {
     /// Fills the table with the first rule of each key, and returns the others, each with the
     /// first rule of its key in front.
     fn insert_all<R: Borrow<Rule>>(&mut self, rules: &[R]) -> Vec<(u32, u32)> {
-        let mut keys: Vec<(u64, u32)> = (0..)
+        let mut keys: Vec<Sorted> = (0..)
             .zip(rules)
             .map(|(at, rule)| {
                 let rule = rule.borrow();
                 self.note(rule);
-                (Key::of(rule.entry.pattern()).hash_with(&self.hasher), at)
+                Sorted::new(Key::of(rule.entry.pattern()).hash_with(&self.hasher), at)
             })
             .collect();
         // The table places a key by the low bits of its hash. Filled in that order it is walked
         // once from end to end, and not across its whole memory for each of a million keys.
         let places = self.table.num_buckets() as u64 - 1;
-        keys.sort_unstable_by_key(|(hash, _)| hash & places);
+        keys.sort_unstable_by_key(|sorted| sorted.hash() & places);
         let mut shared = Vec::new();
-        for (hash, at) in keys {
+        for sorted in keys {
+            let (hash, at) = (sorted.hash(), sorted.at());
             let slot = self.table.entry(
                 hash,
                 |&other| pattern_key(rules, other) == pattern_key(rules, at),

@@ -331,7 +331,8 @@ mod tests {
             let mut arrived = vec![0; sent.len()];
             let (written, read) =
                 tokio::join!(sender.write_all(&sent), receiver.read_exact(&mut arrived));
-            written.and(read.map(drop)).unwrap();
+            written.unwrap();
+            read.unwrap();
             assert!(arrived == sent, "it came otherwise");
             for _ in 0..50 {
                 sender.write_all(b"a message").await.unwrap();

@@ -37,9 +37,11 @@ pub(super) struct Scalar<'t> {
 
 type Errors = Option<ParseError>;
 
-/// Items of a list that are parsed in one go; a list that is longer has a second thread.
+/// Items of a list that are parsed in one go; a list that is longer has its own threads.
 const BATCH: usize = 1024;
-/// Batches that may wait for that thread.
+/// How many threads: parsing an item takes about twice the time of finding it.
+const PARSERS: usize = 2;
+/// Batches that may wait for each of them.
 const BATCHES: usize = 4;
 
 /// Whether a list goes on.
@@ -97,7 +99,7 @@ impl<'t> Reader<'t> {
     }
 
     /// The value of the key just read, which is a list, item by item, to the end of its line. The
-    /// items of a long one are parsed by a second thread while this one goes on reading.
+    /// items of a long one are parsed by other threads while this one goes on reading.
     pub(super) fn list<T: Send>(
         &mut self,
         parse: impl Fn(&Scalar<'t>) -> Result<T, Wrong> + Sync,
@@ -119,25 +121,29 @@ impl<'t> Reader<'t> {
             // What is wrong with an item stands before what is wrong behind it.
             return items.and_then(|items| read.map(|_| items));
         }
-        thread::scope(|scope| {
-            let (batches, waiting) = mpsc::sync_channel::<Vec<Token>>(BATCHES);
-            let parsing = scope.spawn(|| {
-                let mut items = Vec::new();
-                for batch in waiting {
-                    for token in batch {
-                        items.push(item(token)?);
-                    }
+        let parsed = thread::scope(|scope| {
+            let (takers, parsers): (Vec<_>, Vec<_>) = (0..PARSERS)
+                .map(|_| {
+                    let (batches, waiting) = mpsc::sync_channel::<Vec<Token>>(BATCHES);
+                    let parse_all = || waiting.into_iter().flatten().map(&item).collect();
+                    (batches, scope.spawn(parse_all))
+                })
+                .unzip();
+            for batches in takers.iter().cycle() {
+                let sent = batches.send(mem::take(&mut batch));
+                // Nobody takes the next batch once an item was wrong.
+                if sent.is_err() || !matches!(read, Ok(More::Yes)) {
+                    break;
                 }
-                Ok(items)
-            });
-            // Nobody takes the next batch once an item was wrong.
-            while batches.send(mem::take(&mut batch)).is_ok() && matches!(read, Ok(More::Yes)) {
                 read = self.batch(&mut batch);
             }
-            drop(batches);
-            let parsed = parsing.join().unwrap_or_else(|panic| resume_unwind(panic));
-            parsed.and_then(|items| read.map(|_| items))
-        })
+            drop(takers);
+            let join = |parser: thread::ScopedJoinHandle<'_, _>| {
+                parser.join().unwrap_or_else(|panic| resume_unwind(panic))
+            };
+            parsers.into_iter().map(join).collect::<Vec<_>>()
+        });
+        in_turn(parsed).and_then(|items| read.map(|_| items))
     }
 
     /// Reads the next items of a list, and the end of its line if they are the last.
@@ -237,6 +243,30 @@ impl<'t> Scalar<'t> {
         }
         parse(&self.text).map_err(|what| wrong(self.at, what))
     }
+}
+
+/// Puts together what each parser made of its share: the first batch is the first one's, the next
+/// one the second one's, and so on. Of what is wrong, the first is told.
+fn in_turn<T>(parsed: Vec<Result<Vec<T>, Wrong>>) -> Result<Vec<T>, Wrong> {
+    let (mut shares, mut faults) = (Vec::new(), Vec::new());
+    for share in parsed {
+        match share {
+            Ok(share) => shares.push(share),
+            Err(wrong) => faults.push(wrong),
+        }
+    }
+    if let Some(first) = faults.into_iter().min_by_key(|wrong| wrong.at) {
+        return Err(first);
+    }
+    let total = shares.iter().map(Vec::len).sum();
+    let mut items = Vec::with_capacity(total);
+    let mut shares: Vec<_> = shares.into_iter().map(Vec::into_iter).collect();
+    while items.len() < total {
+        for share in &mut shares {
+            items.extend(share.take(BATCH));
+        }
+    }
+    Ok(items)
 }
 
 fn scalar<'t>(source: Source<'t>, token: Token) -> Result<Scalar<'t>, Wrong> {

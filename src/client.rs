@@ -205,12 +205,15 @@ impl Client {
         self.get("/healthz").await
     }
 
-    /// GET /events, from behind `after` or from now on.
-    pub async fn events(&self, after: Option<u64>) -> Result<EventReader, ClientError> {
-        let path = after.map_or_else(
-            || "/events".to_owned(),
-            |after| format!("/events?after={after}"),
-        );
+    /// GET /events, from behind `after` or from now on. `background`: nobody looks at them who would
+    /// decide about a request.
+    pub async fn events(
+        &self,
+        after: Option<u64>,
+        background: bool,
+    ) -> Result<EventReader, ClientError> {
+        let after = after.map_or_else(String::new, |after| format!("&after={after}"));
+        let path = format!("/events?background={}{after}", u8::from(background));
         let (answer, _) = self.send(Method::GET, &path, Bytes::new()).await?;
         Ok(EventReader {
             body: accepted(answer).await?.into_body(),

@@ -226,6 +226,12 @@ pub(super) struct RunArgs {
     pub(super) allow: Vec<String>,
     #[command(flatten)]
     pub(super) asking: AskArgs,
+    /// Ask in this terminal about what no rule covers: one key answers.
+    ///
+    /// While a question is on the screen the command's output waits. A key counts as an answer once
+    /// nothing has been typed for half a second; before that it goes to the command.
+    #[arg(long, conflicts_with = "reject")]
+    pub(super) prompt: bool,
 
     /// Set a variable in the sandbox; a NAME alone passes its value on.
     #[arg(long, short, value_name = "NAME[=VALUE]")]

@@ -88,7 +88,7 @@ async fn stretch(
     out: &Output,
 ) -> Result<String, Stop> {
     // The stream first, then what was: nothing falls between them.
-    let mut events = client.events(None).await?;
+    let mut events = client.events(None, false).await?;
     if shown.is_none() {
         let answer = client.logs(None, Some(lines)).await?;
         for entry in &answer.entries {

@@ -2,6 +2,7 @@
 //! One file a command; the only room that prints.
 
 pub mod args;
+mod attendants;
 mod audit;
 mod complete;
 mod config;
@@ -11,13 +12,16 @@ mod explain;
 mod failure;
 mod logs;
 mod manual;
+mod notify;
 mod output;
 mod pending;
 mod policy;
 mod progress;
+mod prompt;
 mod proxy;
 mod prune;
 mod reach;
+mod requests;
 mod rules;
 mod run;
 mod sessions;

@@ -2,7 +2,6 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -15,9 +14,7 @@ use super::args::{DecideArgs, PendingArgs, Reach};
 use super::failure::Failure;
 use super::output::{Output, Tone, printable};
 use super::reach::client;
-
-/// How long to wait before a broken stream is taken up again.
-const AGAIN: Duration = Duration::from_millis(500);
+use super::requests::Requests;
 
 pub(super) async fn list(
     args: PendingArgs,
@@ -55,9 +52,7 @@ fn waiting(request: &PendingView) -> String {
         0 => "gave up; its retry passes once approved".to_owned(),
         count => format!("{count} waiting"),
     };
-    let left = OffsetDateTime::parse(&request.expires_at, &Rfc3339).map_or(0, |end| {
-        (end - OffsetDateTime::now_utc()).whole_seconds().max(0)
-    });
+    let left = seconds_left(request);
     let service = request
         .service
         .as_ref()
@@ -71,6 +66,13 @@ fn waiting(request: &PendingView) -> String {
     )
 }
 
+/// Until it is refused if nobody decides.
+pub(super) fn seconds_left(request: &PendingView) -> i64 {
+    OffsetDateTime::parse(&request.expires_at, &Rfc3339).map_or(0, |end| {
+        (end - OffsetDateTime::now_utc()).whole_seconds().max(0)
+    })
+}
+
 fn was_missed(request: &MissedView) -> String {
     format!(
         "{}  {}  missed ({}, {} times)  approve for the next try: vibepit approve {}",
@@ -82,7 +84,7 @@ fn was_missed(request: &MissedView) -> String {
     )
 }
 
-fn target(domain: &str, port: u16) -> String {
+pub(super) fn target(domain: &str, port: u16) -> String {
     match domain.contains(':') {
         true => format!("[{}]:{port}", printable(domain)),
         false => format!("{}:{port}", printable(domain)),
@@ -91,32 +93,13 @@ fn target(domain: &str, port: u16) -> String {
 
 /// Shows what waits, and then each that comes, changes or goes.
 async fn watch(client: &Client, out: &Output) -> Result<ExitCode, Failure> {
-    let mut after = None;
-    loop {
-        let mut events = match client.events(after).await {
-            Ok(events) => events,
-            Err(ClientError::Unreachable { .. }) if after.is_some() => break,
-            Err(error) => return Err(error.into()),
-        };
-        // Only once the events are on their way, so that nothing falls between; what both tell is
-        // told twice.
-        if after.is_none() {
-            for request in client.pending(false).await?.pending {
-                show(&Event::RequestAdded(request), out)?;
-            }
+    let mut requests = Requests::new(client);
+    while let Some(event) = requests.next().await? {
+        if let Event::SessionEnding { ending } = &event {
+            out.note(format!("the session has ended: {}", printable(ending)));
+            return Ok(ExitCode::SUCCESS);
         }
-        while let Ok(Some((id, event))) = events.next().await {
-            after = Some(id);
-            match &event {
-                Event::SessionEnding { ending } => {
-                    out.note(format!("the session has ended: {}", printable(ending)));
-                    return Ok(ExitCode::SUCCESS);
-                }
-                Event::Reset { .. } => after = None,
-                event => show(event, out)?,
-            }
-        }
-        tokio::time::sleep(AGAIN).await;
+        show(&event, out)?;
     }
     out.note("the session has ended");
     Ok(ExitCode::SUCCESS)
@@ -261,7 +244,7 @@ async fn one(
     }
 }
 
-async fn sent(
+pub(super) async fn sent(
     client: &Client,
     verdict: Verdict,
     id: &str,

@@ -5,20 +5,24 @@ use std::sync::Mutex;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::launcher::{Pull, Report};
+use crate::session::Record;
 
+use super::attendants::Attendants;
 use super::output::{Output, printable};
 
 /// Shows a start to a person.
 pub(super) struct Progress<'a> {
     out: &'a Output,
     bar: Mutex<Option<ProgressBar>>,
+    attendants: Attendants,
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn new(out: &'a Output) -> Self {
+    pub(super) fn new(out: &'a Output, attendants: Attendants) -> Self {
         Self {
             out,
             bar: Mutex::new(None),
+            attendants,
         }
     }
 }
@@ -32,6 +36,10 @@ impl Report for Progress<'_> {
 
     fn warning(&self, what: &str) {
         self.out.warn(printable(what));
+    }
+
+    fn ready(&self, session: &Record) {
+        self.attendants.begin(session, self.out);
     }
 
     fn pulling(&self, pull: &Pull) {

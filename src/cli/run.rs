@@ -1,8 +1,11 @@
 //! `run`: a command in a sandbox, from the first step to the last.
 
+use std::io::{IsTerminal, stderr, stdin};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+
+use tokio::sync::mpsc;
 
 use crate::config;
 use crate::launcher::{
@@ -12,6 +15,7 @@ use crate::launcher::{
 use crate::session::RuntimeDir;
 
 use super::args::RunArgs;
+use super::attendants::Attendants;
 use super::failure::{Failure, Kind};
 use super::output::Output;
 use super::policy;
@@ -19,7 +23,15 @@ use super::progress::Progress;
 
 pub(super) async fn run(args: RunArgs, out: &Output) -> Result<ExitCode, Failure> {
     // Everything that was typed is understood before anything is made.
-    let flags = policy::Flags::read(&args.allow, &args.asking)?;
+    let mut asking = args.asking;
+    asking.ask |= args.prompt;
+    let flags = policy::Flags::read(&args.allow, &asking)?;
+    if args.prompt && !(stdin().is_terminal() && stderr().is_terminal()) {
+        return Err(
+            Failure::usage("--prompt asks in the terminal, and there is none")
+                .hint("in another terminal, vibepit pending --watch shows what waits"),
+        );
+    }
     let env = each(&args.env, |text| {
         Variable::parse(text, |name| std::env::var_os(name))
     })?;
@@ -58,7 +70,10 @@ pub(super) async fn run(args: RunArgs, out: &Output) -> Result<ExitCode, Failure
         volumes,
         policy,
     };
-    match launch(&engine, &request, &Progress::new(out)).await {
+    let (desk, words) = mpsc::channel(1);
+    let attendants = Attendants::new(configured.notify_command, args.prompt.then_some(desk));
+    let progress = Progress::new(out, attendants);
+    match launch(&engine, &request, &progress, words).await {
         Ok(outcome) => Ok(code(outcome.exit_code)),
         Err(error) => {
             if let Some(cannot) = error.downcast_ref::<CannotRun>() {

@@ -36,6 +36,8 @@ pub struct Config {
     pub approval_timeout: Option<Duration>,
     /// The same while nobody watches.
     pub unattended_timeout: Option<Duration>,
+    /// A program and its arguments, run on the host for each request that waits.
+    pub notify_command: Option<Vec<String>>,
 }
 
 /// What becomes of a request that no rule covers.
@@ -136,6 +138,18 @@ impl Config {
                 "unattended_timeout" => {
                     config.unattended_timeout = Some(file.one()?.text(patience)?);
                 }
+                "notify_command" => {
+                    let command = file.list(|item| item.text(argument))?;
+                    if command.first().is_none_or(String::is_empty) {
+                        let what =
+                            "a command has a name: notify_command = [\"notify-send\", \"vibepit\"]";
+                        return Err(Wrong {
+                            at,
+                            what: what.to_owned(),
+                        });
+                    }
+                    config.notify_command = Some(command);
+                }
                 later if LATER.contains(&later) => {
                     let what = format!("this version does not have {later} yet: take it out");
                     return Err(Wrong { at, what });
@@ -154,7 +168,7 @@ impl Config {
 }
 
 /// What may stand in the file.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "allow",
     "deny",
     "allow_cidr",
@@ -164,10 +178,11 @@ const KEYS: [&str; 9] = [
     "unlisted_domain_behavior",
     "approval_timeout",
     "unattended_timeout",
+    "notify_command",
 ];
 
 /// What the design has and this version does not do: to accept it would promise it.
-const LATER: [&str; 3] = ["presets", "sni_check", "notify_command"];
+const LATER: [&str; 2] = ["presets", "sni_check"];
 
 fn port(digits: &str) -> Result<u16, String> {
     match digits.parse() {
@@ -194,6 +209,14 @@ fn image(text: &str) -> Result<String, &'static str> {
     match text {
         "" => Err("an image has a name; without one, leave the line out"),
         text => Ok(text.to_owned()),
+    }
+}
+
+/// A word of a command line, which cannot hold what ends one (execve(2)).
+fn argument(text: &str) -> Result<String, &'static str> {
+    match text.contains('\0') {
+        true => Err("no argument of a command can have a zero byte in it"),
+        false => Ok(text.to_owned()),
     }
 }
 
@@ -268,7 +291,7 @@ mod tests {
     #[test]
     fn what_is_not_known_or_not_there_yet_is_an_error() {
         assert!(refused("alow = []").contains("no setting \"alow\""));
-        assert!(refused("notify_command = [\"x\"]").contains("yet"));
+        assert!(refused("presets = [\"x\"]").contains("yet"));
         assert!(refused("unlisted_domain_behavior = \"ask\"").contains("request_approval"));
         for text in ["", "0s", "5", "25h", "-1s", "1d", "1.5h"] {
             let error = refused(&format!("approval_timeout = \"{text}\""));
@@ -298,6 +321,10 @@ mod tests {
             "allow",
             "= []",
             "allow = [\"unclosed]",
+            "notify_command = \"notify-send\"",
+            "notify_command = []",
+            "notify_command = [\"\"]",
+            "notify_command = [\"x\", \"\\u0000\"]",
         ] {
             refused(text);
         }

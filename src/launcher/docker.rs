@@ -4,7 +4,9 @@
 use anyhow::{Context, Result, bail};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::sync::mpsc;
 
+use super::attach::Word;
 use super::engine::Engine;
 use super::image;
 use super::labels::Names;
@@ -24,7 +26,14 @@ use crate::session::{self, Control, Doors, Record, SessionDir, SessionId, discov
 /// When a step fails, with nothing left of the steps before it.
 /// [`Interrupted`](super::Interrupted) when a signal called the start off,
 /// [`CannotRun`](super::CannotRun) when there is no such command.
-pub async fn run(engine: &Engine, request: &Request, report: &dyn Report) -> Result<Outcome> {
+///
+/// `words` are for the person at the terminal that the command runs in.
+pub async fn run(
+    engine: &Engine,
+    request: &Request,
+    report: &dyn Report,
+    words: mpsc::Receiver<Word>,
+) -> Result<Outcome> {
     let mut signals = Signals::listen()?;
     // What a crash left behind goes first. It must not keep anybody from starting.
     for sentence in prune::leftovers(engine, &request.runtime_dir).await.failed {
@@ -42,7 +51,7 @@ pub async fn run(engine: &Engine, request: &Request, report: &dyn Report) -> Res
         directory: &directory,
         name,
     };
-    let outcome = launch.start_and_run(&mut undo, &mut signals).await;
+    let outcome = launch.start_and_run(&mut undo, &mut signals, words).await;
     for sentence in undo.run().await {
         report.warning(&format!("{sentence}; `vibepit prune` will try again"));
     }
@@ -67,7 +76,12 @@ pub(crate) struct Launch<'a> {
 }
 
 impl Launch<'_> {
-    async fn start_and_run(&self, undo: &mut Undo, signals: &mut Signals) -> Result<Outcome> {
+    async fn start_and_run(
+        &self,
+        undo: &mut Undo,
+        signals: &mut Signals,
+        words: mpsc::Receiver<Word>,
+    ) -> Result<Outcome> {
         let inside = Inside::of(self)?;
         self.report.step("preparing the images");
         let executable = image::of_this_process(&self.engine.docker).await?;
@@ -78,9 +92,11 @@ impl Launch<'_> {
         signals.check()?;
         self.report.step("starting the sandbox");
         let sandbox = sandbox::start(self, &inside, image, &proxy, undo, signals).await?;
-        self.directory.announce(&self.record(&proxy)?)?;
+        let record = self.record(&proxy)?;
+        self.directory.announce(&record)?;
+        self.report.ready(&record);
         // The sandbox is gone when this returns: nothing of it outlives its proxy.
-        let outcome = sandbox.run(self, &mut proxy, signals).await;
+        let outcome = sandbox.run(self, &mut proxy, signals, words).await;
         proxy.link.end().await;
         outcome
     }

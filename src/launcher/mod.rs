@@ -22,6 +22,7 @@ mod sandbox;
 mod signals;
 mod undo;
 
+pub use attach::{Question, Word};
 pub use docker::run;
 pub use engine::{Engine, EngineError, Facts, socket_path};
 pub use offlimits::{Held, OffLimits, What};

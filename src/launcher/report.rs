@@ -1,5 +1,7 @@
 //! What a launcher tells about its work while it does it. It prints nothing itself.
 
+use crate::session::Record;
+
 /// Whoever shows a person how a start comes along.
 ///
 /// The calls come from the launcher's own task, in order.
@@ -8,6 +10,8 @@ pub trait Report: Send + Sync {
     fn step(&self, what: &str);
     /// Something a person should know, that does not stop the session: one sentence.
     fn warning(&self, what: &str);
+    /// The session is there: its control plane answers, and its command has begun.
+    fn ready(&self, session: &Record);
     /// An image is being pulled; called often, and a last time with `finished`.
     fn pulling(&self, pull: &Pull);
 }

@@ -83,8 +83,35 @@ impl<'a> Key<'a> {
     }
 }
 
+/// Puts keys into the order in which a table of so many buckets has room for them, roughly. A
+/// table places a key by the low bits of its hash: filled in this order it is gone through piece by
+/// piece, each of which a cache holds, and not across its whole memory for each of a million keys.
+fn put_by_place(keys: &mut [Sorted], buckets: usize) {
+    const PIECES: usize = 256;
+    let places = buckets.next_power_of_two() as u64 - 1;
+    let shift = places.count_ones().saturating_sub(PIECES.ilog2());
+    let piece = |key: Sorted| ((key.hash() & places) >> shift) as usize;
+    let mut ends = [0; PIECES];
+    for key in &*keys {
+        ends[piece(*key)] += 1;
+    }
+    let mut next = [0; PIECES];
+    for at in 1..PIECES {
+        next[at] = ends[at - 1];
+        ends[at] += ends[at - 1];
+    }
+    for at in 0..PIECES {
+        while next[at] < ends[at] {
+            let own = piece(keys[next[at]]);
+            keys.swap(next[at], next[own]);
+            next[own] += 1;
+        }
+    }
+}
+
 /// A key's hash and the number of its rule in eight bytes, as long as a million are put in order.
 /// The table needs the low bits of a hash for the place and the seven highest for the tag.
+#[derive(Clone, Copy)]
 struct Sorted(u64);
 
 impl Sorted {
@@ -143,11 +170,8 @@ impl Index {
                 Sorted::new(Key::of(rule.entry.pattern()).hash_with(&self.hasher), at)
             })
             .collect();
-        // The table places a key by the low bits of its hash. Filled in that order it is walked
-        // once from end to end, and not across its whole memory for each of a million keys.
-        let places = self.table.num_buckets() as u64 - 1;
-        keys.sort_unstable_by_key(|sorted| sorted.hash() & places);
         let mut shared = Vec::new();
+        put_by_place(&mut keys, self.table.num_buckets());
         for sorted in keys {
             let (hash, at) = (sorted.hash(), sorted.at());
             let slot = self.table.entry(

@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use crate::api::HostAccess;
 use crate::policy::{Host, Reason};
 
+use super::descriptors::{Descriptor, Descriptors};
 use super::gate::{Gate, Permit, Refusal};
 use super::ledger::{Ledger, Passage};
 use super::relay::Side;
@@ -37,10 +38,17 @@ pub(super) struct Dialler {
     /// Exchanged by a reload.
     pub(super) resolver: Arc<ArcSwap<Resolver>>,
     pub(super) host: HostAccess,
+    pub(super) descriptors: Descriptors,
 }
 
 /// A connection to a target.
-pub(super) enum Upstream {
+pub(super) struct Upstream {
+    stream: Stream,
+    /// Given back once it is closed.
+    _descriptor: Descriptor,
+}
+
+enum Stream {
     /// The usual.
     Tcp(TcpStream),
     /// To the launcher, which relays to a port of the host's loopback.
@@ -87,9 +95,13 @@ impl Dialler {
     }
 
     async fn reach(&self, gate: &Gate, permit: &Permit) -> Result<Upstream, NotConnected> {
-        let connected = match permit.host_port() {
-            Some(port) => self.host_service(port).await,
-            None => self.connect(permit).await.map(Upstream::Tcp),
+        let connected = self.descriptor().await;
+        let connected = match connected {
+            Ok(descriptor) => self.stream(permit).await.map(|stream| Upstream {
+                stream,
+                _descriptor: descriptor,
+            }),
+            Err(failure) => Err(failure),
         };
         let Failure {
             reason,
@@ -107,6 +119,26 @@ impl Dialler {
             status,
             proxy_status,
         })
+    }
+
+    /// A held request has one descriptor; only now it needs a second one.
+    async fn descriptor(&self) -> Result<Descriptor, Failure> {
+        match timeout(CONNECT_ALL, self.descriptors.for_dialling()).await {
+            Ok(Some(descriptor)) => Ok(descriptor),
+            Ok(None) | Err(_) => Err(Failure {
+                reason: Reason::ConnectFailed,
+                status: 503,
+                proxy_status: "connection_limit_reached",
+                why: "too many connections are open at once".to_owned(),
+            }),
+        }
+    }
+
+    async fn stream(&self, permit: &Permit) -> Result<Stream, Failure> {
+        match permit.host_port() {
+            Some(port) => self.host_service(port).await,
+            None => self.connect(permit).await.map(Stream::Tcp),
+        }
     }
 
     async fn connect(&self, permit: &Permit) -> Result<TcpStream, Failure> {
@@ -151,14 +183,14 @@ impl Dialler {
         }
     }
 
-    async fn host_service(&self, port: u16) -> Result<Upstream, Failure> {
+    async fn host_service(&self, port: u16) -> Result<Stream, Failure> {
         let connected = match &self.host {
             HostAccess::Loopback => open(SocketAddr::from(([127, 0, 0, 1], port)))
                 .await
-                .map(Upstream::Tcp),
+                .map(Stream::Tcp),
             HostAccess::Sockets(directory) => UnixStream::connect(host_socket(directory, port))
                 .await
-                .map(Upstream::Unix),
+                .map(Stream::Unix),
         };
         connected.map_err(not_connected)
     }
@@ -269,9 +301,9 @@ fn not_connected(error: io::Error) -> Failure {
 
 impl Side for Upstream {
     fn socket(&self) -> Option<&TcpStream> {
-        match self {
-            Self::Tcp(stream) => Some(stream),
-            Self::Unix(_) => None,
+        match &self.stream {
+            Stream::Tcp(stream) => Some(stream),
+            Stream::Unix(_) => None,
         }
     }
 }
@@ -282,9 +314,9 @@ impl AsyncRead for Upstream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -295,9 +327,9 @@ impl AsyncWrite for Upstream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -306,9 +338,9 @@ impl AsyncWrite for Upstream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -317,16 +349,16 @@ impl AsyncWrite for Upstream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -11,6 +11,7 @@
 mod audit;
 mod control;
 mod decisions;
+mod descriptors;
 mod dial;
 mod doors;
 mod gate;

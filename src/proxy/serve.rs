@@ -20,6 +20,7 @@ use crate::transport::{tls, unix};
 use super::audit::Audit;
 use super::control::{Control, State};
 use super::decisions::{Decisions, DecisionsError};
+use super::descriptors::Descriptors;
 use super::dial::Dialler;
 use super::doors::dns::NameServer;
 use super::doors::{Road, serve_http};
@@ -152,6 +153,7 @@ impl Proxy {
             dialler: Dialler {
                 resolver,
                 host: document.host,
+                descriptors: Descriptors::new(descriptors),
             },
         });
         let (end, ending) = watch::channel(false);
@@ -181,7 +183,7 @@ impl Proxy {
             tasks.spawn(server.serve_tcp(tcp));
         }
         if let Some(http) = doors.http {
-            tasks.spawn(serve_http(http, road, descriptors));
+            tasks.spawn(serve_http(http, road));
         }
         if let Some((listener, config)) = tcp {
             // On loopback both sides are the person's own machine.

@@ -430,8 +430,8 @@ fn the_command_line_says_whether_somebody_is_asked_and_for_how_long() {
 
 /// Design 6: under 16 KiB for each connection that waits.
 #[test]
-fn nine_thousand_held_connections_on_450_hosts_are_small_and_one_word_answers_one_host() {
-    const HOSTS: usize = 450;
+fn ten_thousand_held_connections_on_500_hosts_are_small_and_one_word_answers_one_host() {
+    const HOSTS: usize = 500;
     const EACH: usize = 20;
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     assert!(hard > 12_000, "this test needs 12,000 descriptors");

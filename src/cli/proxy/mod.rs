@@ -20,6 +20,7 @@ use crate::session::{self, Control, Record, RuntimeDir, SessionDir, SessionId};
 
 use self::signals::{Signal, Signals};
 use super::args::ProxyArgs;
+use super::attendants::Attendants;
 use super::failure::Failure;
 use super::output::{Output, printable};
 use super::policy;
@@ -46,12 +47,15 @@ async fn by_hand(args: ProxyArgs, out: &Output) -> Result<ExitCode, Failure> {
         flags: policy::Flags::read(&args.allow, &args.asking)?,
     };
     // What cannot be used is told before anything is made.
-    let policy = source.read()?;
+    let (policy, notify_command) = source.read()?;
     let runtime = RuntimeDir::open_or_create().map_err(Failure::failed)?;
     session::reap(&runtime).await.map_err(Failure::failed)?;
     let id = SessionId::random()?;
     let dir = SessionDir::create(&runtime, &id).map_err(Failure::failed)?;
-    let outcome = serve_by_hand(&args, &dir, policy, source, out).await;
+    let attendants = Attendants::new(notify_command, None);
+    let outcome = serve_by_hand(&args, &dir, policy, source, &attendants, out).await;
+    // Before what they speak to.
+    drop(attendants);
     dir.remove().map_err(Failure::failed)?;
     outcome
 }
@@ -61,6 +65,7 @@ async fn serve_by_hand(
     dir: &SessionDir,
     policy: PolicyDocument,
     source: Source,
+    attendants: &Attendants,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     let now = OffsetDateTime::now_utc();
@@ -97,7 +102,8 @@ async fn serve_by_hand(
     // Before a door opens, so that no signal finds the session half made and unguarded.
     let mut signals = Signals::new()?;
     let reload: Reload = Box::new(move || {
-        let policy = source.read().map_err(|failure| failure.message);
+        let policy = source.read().map(|read| read.0);
+        let policy = policy.map_err(|failure| failure.message);
         Box::pin(std::future::ready(policy))
     });
     let proxy = Proxy::start(document, reload)
@@ -128,6 +134,7 @@ async fn serve_by_hand(
         sandbox: None,
     };
     dir.announce(&record).map_err(Failure::failed)?;
+    attendants.begin(&record, out);
     if let Some(http) = listening.http {
         out.note(format!(
             "vibepit proxy {} ({}): http://{http}",
@@ -160,17 +167,19 @@ struct Source {
 }
 
 impl Source {
-    fn read(&self) -> Result<PolicyDocument, Failure> {
-        let config = match &self.file {
+    /// What the session admits, and the person's notify_command.
+    fn read(&self) -> Result<(PolicyDocument, Option<Vec<String>>), Failure> {
+        let mut config = match &self.file {
             Some(file) => Config::load_named(file).map_err(policy::invalid)?,
             None => policy::config()?,
         };
+        let notify_command = config.notify_command.take();
         let mut document = policy::document(config, &self.flags);
         if document.upstream_dns.is_empty() {
             document.upstream_dns = resolvers::of_this_host();
         }
         // Also those that are public: what listens there is meant for the network, not for us.
         document.screened = resolvers::own_addresses();
-        Ok(document)
+        Ok((document, notify_command))
     }
 }

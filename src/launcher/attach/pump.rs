@@ -1,4 +1,4 @@
-//! Moving bytes between our standard streams and a container's.
+//! Moving bytes between our standard streams and a container's. Keys are the [`desk`](super::desk)'s.
 
 use std::io::{ErrorKind, Read, Result};
 
@@ -11,25 +11,10 @@ use super::stream::{Channel, Demux};
 const BUFFER: usize = 32 * 1024;
 
 /// Pieces of our input that may wait for the engine.
-const PIECES: usize = 4;
+pub(super) const PIECES: usize = 4;
 
-/// Copies our standard input into a container's, and ends it where ours ends.
-///
-/// The reading is a thread's that nobody waits for: a read of a terminal cannot be called off,
-/// and must not keep this process alive.
-pub(crate) async fn feed<W: AsyncWrite + Unpin>(mut container: W) {
-    let (sender, mut pieces) = mpsc::channel(PIECES);
-    std::thread::spawn(move || read_into(std::io::stdin().lock(), &sender));
-    while let Some(piece) = pieces.recv().await {
-        // A command that reads no more, or has ended.
-        if container.write_all(&piece).await.is_err() || container.flush().await.is_err() {
-            return;
-        }
-    }
-    let _ = container.shutdown().await;
-}
-
-fn read_into(mut input: impl Read, pieces: &mpsc::Sender<Vec<u8>>) {
+/// Reads our standard input until it ends, or nobody wants more of it.
+pub(super) fn read_into(mut input: impl Read, pieces: &mpsc::Sender<Vec<u8>>) {
     let mut buffer = vec![0; BUFFER];
     loop {
         match input.read(&mut buffer) {

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, stdin, stdout};
 
-use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 /// Whether a command gets a terminal: both ends of ours are one.
 pub(crate) fn is_interactive() -> bool {
@@ -15,24 +15,36 @@ pub(crate) fn size() -> Option<(u16, u16)> {
     Some((rows.0, columns.0))
 }
 
-/// Our terminal in raw mode, for as long as the value lives: dropping it restores what was, on a
-/// return, an error and a panic alike.
-pub(crate) struct RawMode {
+/// Our terminal in another mode, for as long as the value lives: dropping it restores what was, on
+/// a return, an error and a panic alike.
+pub(crate) struct Mode {
     before: Termios,
 }
 
-impl RawMode {
-    /// Switches. Every key goes to the sandbox from now on, Ctrl-C included.
-    pub(crate) fn enter() -> nix::Result<Self> {
+impl Mode {
+    /// Every key goes to the sandbox from now on, Ctrl-C included.
+    pub(crate) fn raw() -> nix::Result<Self> {
+        Self::enter(cfmakeraw)
+    }
+
+    /// Each key is read as it is typed, and not shown. Those that make signals still do.
+    pub(crate) fn keys() -> nix::Result<Self> {
+        Self::enter(|mode| {
+            mode.local_flags
+                .remove(LocalFlags::ICANON | LocalFlags::ECHO)
+        })
+    }
+
+    fn enter(change: impl FnOnce(&mut Termios)) -> nix::Result<Self> {
         let before = tcgetattr(stdin())?;
-        let mut raw = before.clone();
-        cfmakeraw(&mut raw);
-        tcsetattr(stdin(), SetArg::TCSADRAIN, &raw)?;
+        let mut mode = before.clone();
+        change(&mut mode);
+        tcsetattr(stdin(), SetArg::TCSADRAIN, &mode)?;
         Ok(Self { before })
     }
 }
 
-impl Drop for RawMode {
+impl Drop for Mode {
     fn drop(&mut self) {
         // Nobody is left to tell when this fails: the terminal is gone then.
         let _ = tcsetattr(stdin(), SetArg::TCSADRAIN, &self.before);

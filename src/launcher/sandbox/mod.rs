@@ -13,10 +13,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use tokio::sync::mpsc;
 
 use self::environment::Environment;
 use self::volume::Volume;
-use super::attach;
+use super::attach::{self, Word};
 use super::docker::Launch;
 use super::image::{self, Home, Image};
 use super::proxy::Proxy;
@@ -174,6 +175,7 @@ impl Sandbox {
         launch: &Launch<'_>,
         proxy: &mut Proxy,
         signals: &mut Signals,
+        words: mpsc::Receiver<Word>,
     ) -> Result<Outcome> {
         let running = running::Running {
             engine: launch.engine,
@@ -182,7 +184,7 @@ impl Sandbox {
             report: launch.report,
         };
         let outcome = running
-            .run(self.output, self.input, &mut proxy.link, signals)
+            .run(self.output, self.input, &mut proxy.link, signals, words)
             .await;
         // What cannot be removed now is tried again, and told, by the undo stack.
         let _ = super::container::remove(launch.engine, &self.name).await;

@@ -8,10 +8,10 @@ use bollard::query_parameters::{
     KillContainerOptionsBuilder, ResizeContainerTTYOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use super::super::attach::{self, Input, Output, RawMode};
+use super::super::attach::{self, Desk, Input, Mode, Output, Word};
 use super::super::container;
 use super::super::engine::Engine;
 use super::super::proxy::Link;
@@ -53,15 +53,24 @@ impl Running<'_> {
         input: Input,
         link: &mut Link,
         signals: &mut Signals,
+        words: mpsc::Receiver<Word>,
     ) -> Result<Outcome> {
         let raw = match self.terminal {
-            true => Some(RawMode::enter().context("the terminal cannot be made raw")?),
+            true => Some(Mode::raw().context("the terminal cannot be made raw")?),
             false => None,
         };
         self.resize().await;
-        let feeding = tokio::spawn(attach::feed(input));
-        let streams = self.relay(output, link, signals).await;
+        let (asking, asked) = watch::channel(false);
+        let desk = Desk {
+            words,
+            asking,
+            raw: self.terminal,
+        };
+        let feeding = tokio::spawn(desk.serve(input));
+        let streams = self.relay(output, asked, link, signals).await;
         feeding.abort();
+        // It gives the terminal back as it was.
+        let _ = feeding.await;
         // Before anything is said to the person.
         drop(raw);
         streams.context("the engine broke off the sandbox's output")?;
@@ -70,7 +79,13 @@ impl Running<'_> {
         Ok(Outcome { exit_code })
     }
 
-    async fn relay(&self, output: Output, link: &mut Link, signals: &mut Signals) -> Result<()> {
+    async fn relay(
+        &self,
+        output: Output,
+        mut asked: watch::Receiver<bool>,
+        link: &mut Link,
+        signals: &mut Signals,
+    ) -> Result<()> {
         let (gone, mut reader_gone) = watch::channel(false);
         let out = tokio::io::stdout();
         let relay = async {
@@ -83,9 +98,16 @@ impl Running<'_> {
         let mut ending = false;
         let mut proxy_gone = false;
         let mut grace = std::pin::pin!(None);
+        let mut question = false;
         loop {
             tokio::select! {
-                done = &mut relay => return Ok(done?),
+                done = &mut relay, if !question => return Ok(done?),
+                Ok(()) = asked.changed() => {
+                    question = *asked.borrow_and_update();
+                    if !question {
+                        self.redraw().await;
+                    }
+                }
                 signal = signals.next() => match signal {
                     Signal::Resized => self.resize().await,
                     Signal::Interrupt | Signal::Quit if !ending => self.kill(signal.name()).await,
@@ -131,9 +153,24 @@ impl Running<'_> {
             .await;
     }
 
-    /// Gives the command's terminal the size of ours. A command that has ended needs none.
+    /// Gives the command's terminal the size of ours.
     async fn resize(&self) {
-        if let Some((rows, columns)) = attach::size().filter(|_| self.terminal) {
+        if let Some((rows, columns)) = attach::size() {
+            self.resize_to(rows, columns).await;
+        }
+    }
+
+    /// Has a command that fills the screen draw it again: only another size makes it.
+    async fn redraw(&self) {
+        if let Some((rows, columns)) = attach::size() {
+            self.resize_to(rows, columns.saturating_sub(1).max(1)).await;
+            self.resize_to(rows, columns).await;
+        }
+    }
+
+    /// A command that has ended needs no size.
+    async fn resize_to(&self, rows: u16, columns: u16) {
+        if self.terminal {
             let options = ResizeContainerTTYOptionsBuilder::default()
                 .h(rows.into())
                 .w(columns.into())

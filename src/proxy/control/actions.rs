@@ -70,9 +70,9 @@ pub(super) async fn carry_out(
             state.ledger.caught_up().await;
             json(&state.ledger.logs(after, limit))
         }
-        Action::Events { after } => {
+        Action::Events { after, background } => {
             state.ledger.caught_up().await;
-            let events = state.ledger.events(after);
+            let events = state.ledger.events(after, background);
             Ok(Either::Right(EventStream::new(events)))
         }
         Action::Stats => {

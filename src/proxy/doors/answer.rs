@@ -22,7 +22,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// And how much.
 const LINGER_MAX: usize = 256 * 1024;
 
-/// Seconds after which somebody may have decided, and there is room again.
+/// There is no room now: too many wait, or too many connections are open.
+const TOO_MANY: u16 = 503;
+/// Seconds after which there may be room again.
 const AGAIN: &str = "5";
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -81,7 +83,7 @@ pub(super) fn response(turned: &NotConnected) -> Response<Full<Bytes>> {
     if let Ok(status) = HeaderValue::from_str(&proxy_status(turned)) {
         headers.insert(PROXY_STATUS, status);
     }
-    if turned.refusal.reason == Reason::QueueFull {
+    if turned.status == TOO_MANY {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(AGAIN));
     }
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -91,8 +93,8 @@ pub(super) fn response(turned: &NotConnected) -> Response<Full<Bytes>> {
 /// The answer to a CONNECT, or to what is no request; the connection ends with it.
 pub(super) async fn send(mut stream: TcpStream, turned: &NotConnected) -> std::io::Result<()> {
     let text = text(turned);
-    let retry = match turned.refusal.reason {
-        Reason::QueueFull => format!("Retry-After: {AGAIN}\r\n"),
+    let retry = match turned.status {
+        TOO_MANY => format!("Retry-After: {AGAIN}\r\n"),
         _ => String::new(),
     };
     let answer = format!(

@@ -25,7 +25,6 @@ use bytes::{Buf, BytesMut};
 use futures_util::stream::{AbortHandle, Abortable};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::policy::{Door, Reason, Target};
@@ -39,10 +38,6 @@ use super::ledger::{Ledger, Passage};
 const IDLE: Duration = Duration::from_secs(120);
 /// How long a request's head may take from its first byte to its last.
 const HEAD: Duration = Duration::from_secs(20);
-/// Connections of one sandbox at a time; the next one waits to be accepted.
-const CONNECTIONS: usize = 32 * 1024;
-/// Descriptors for everything else: the control plane, the name server and its questions.
-const RESERVED: usize = 1024;
 /// Pause after an accept that failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -99,14 +94,9 @@ fn denied(refusal: Refusal) -> NotConnected {
     }
 }
 
-/// Serves the HTTP door until its listener fails for good. `descriptors` is how many the process
-/// may have.
-pub(super) async fn serve_http(listener: TcpListener, road: Arc<Road>, descriptors: usize) {
-    let places = Arc::new(Semaphore::new(connections(descriptors)));
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
+/// Serves the HTTP door. A connection for which there is no descriptor waits to be accepted.
+pub(super) async fn serve_http(listener: TcpListener, road: Arc<Road>) {
+    while let Some(descriptor) = road.dialler.descriptors.for_accepting().await {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let (abort, registration) = AbortHandle::new_pair();
@@ -114,20 +104,13 @@ pub(super) async fn serve_http(listener: TcpListener, road: Arc<Road>, descripto
                 let client = async move {
                     // How a client's connection ends is in the ledger; the client knows itself.
                     let _ = serve_client(stream, &road, abort).await;
-                    drop(place);
+                    drop(descriptor);
                 };
                 tokio::spawn(Abortable::new(client, registration));
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
     }
-}
-
-/// How many connections fit: each has two descriptors, and a part of them is not the sandbox's to
-/// use up, so that the control plane answers whatever the sandbox does.
-fn connections(descriptors: usize) -> usize {
-    let kept_back = RESERVED.min(descriptors / 4);
-    CONNECTIONS.min((descriptors - kept_back) / 2)
 }
 
 /// One connection: a CONNECT becomes a tunnel; anything else is served until a CONNECT comes,

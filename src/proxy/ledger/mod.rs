@@ -40,6 +40,8 @@ struct Shared {
     books: Mutex<Books>,
     /// The number of the newest event, for those who wait for the next.
     newest: watch::Sender<u64>,
+    /// Held once more by each reader of events that is not in the background.
+    persons: Arc<()>,
     hurry: Notify,
     turn: tokio::sync::Mutex<()>,
 }
@@ -122,6 +124,7 @@ impl Ledger {
             notes,
             books: Mutex::new(Books::default()),
             newest: watch::Sender::new(0),
+            persons: Arc::default(),
             hurry: Notify::new(),
             turn: tokio::sync::Mutex::default(),
         });
@@ -200,9 +203,9 @@ impl Ledger {
         self.enter(Note::Overflow(target.clone(), count));
     }
 
-    /// Whether somebody reads the events.
+    /// Whether somebody reads the events who could decide about a request.
     pub(super) fn is_watched(&self) -> bool {
-        self.0.newest.receiver_count() > 0
+        Arc::strong_count(&self.0.persons) > 1
     }
 
     /// Enters a rule that is in force now.
@@ -340,8 +343,9 @@ impl Ledger {
         self.lock().audit_fault.clone()
     }
 
-    /// A reader of events, from behind `after` or from now on.
-    pub(super) fn events(&self, after: Option<u64>) -> Events {
+    /// A reader of events, from behind `after` or from now on. One in the background is nobody who
+    /// would decide about a request.
+    pub(super) fn events(&self, after: Option<u64>, background: bool) -> Events {
         let next = after.map_or_else(
             || self.lock().event_count() + 1,
             |after| after.saturating_add(1),
@@ -353,6 +357,7 @@ impl Ledger {
             ledger: self.clone(),
             newest,
             next,
+            person: (!background).then(|| Arc::clone(&self.0.persons)),
         }
     }
 
@@ -367,6 +372,9 @@ pub(super) struct Events {
     /// That there is one tells the bookkeeper that somebody watches.
     newest: watch::Receiver<u64>,
     next: u64,
+    /// Counted by being held.
+    #[expect(dead_code)]
+    person: Option<Arc<()>>,
 }
 
 impl Events {

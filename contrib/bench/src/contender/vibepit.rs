@@ -28,8 +28,25 @@ pub(crate) struct Started {
     pub(crate) ready_cpu: f64,
 }
 
+/// What a proxy does with what no rule covers.
+#[derive(Clone, Copy)]
+enum Unlisted {
+    /// As every other contender does.
+    Reject,
+    Ask,
+}
+
 /// Starts a proxy with the one rule that the others have, and so many that match nothing.
 pub(crate) fn start(place: &Place, fillers: usize) -> Result<Started> {
+    start_with(place, fillers, Unlisted::Reject)
+}
+
+/// Starts a proxy that holds what no rule covers.
+pub(crate) fn start_asking(place: &Place) -> Result<Started> {
+    start_with(place, 0, Unlisted::Ask)
+}
+
+fn start_with(place: &Place, fillers: usize, unlisted: Unlisted) -> Result<Started> {
     let http = free_address()?;
     let dns = free_address()?;
     let home = place.directory.join(format!("vibepit-{}", http.port()));
@@ -42,7 +59,9 @@ pub(crate) fn start(place: &Place, fillers: usize) -> Result<Started> {
     command.args(["-q", "proxy", "--name", "bench"]);
     command.args(["--http", &http.to_string(), "--dns", &dns.to_string()]);
     command.arg("--control").arg(&control);
-    command.arg("--config").arg(configuration(place, fillers)?);
+    command
+        .arg("--config")
+        .arg(configuration(place, fillers, unlisted)?);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let start = Instant::now();
     let mut process = Process::start("vibepit", &mut command)?;
@@ -75,15 +94,22 @@ pub(crate) fn command(program: &Path, home: &Path) -> Command {
 }
 
 /// Writes the configuration once for each number of rules.
-fn configuration(place: &Place, fillers: usize) -> Result<PathBuf> {
-    let file = place.directory.join(format!("vibepit-{fillers}.toml"));
+fn configuration(place: &Place, fillers: usize, unlisted: Unlisted) -> Result<PathBuf> {
+    let behavior = match unlisted {
+        Unlisted::Reject => "reject",
+        Unlisted::Ask => "request_approval",
+    };
+    let file = place
+        .directory
+        .join(format!("vibepit-{behavior}-{fillers}.toml"));
     if file.exists() {
         return Ok(file);
     }
     let mut out = io::BufWriter::new(fs::File::create(&file)?);
     writeln!(
         out,
-        "allow_cidr = [\"127.0.0.0/8\"]\nupstream_dns = [\"127.0.0.1:53\"]"
+        "allow_cidr = [\"127.0.0.0/8\"]\nupstream_dns = [\"127.0.0.1:53\"]\n\
+         unlisted_domain_behavior = \"{behavior}\"\napproval_timeout = \"1h\""
     )?;
     writeln!(out, "allow = [\n\"{ALLOWED}:*\",")?;
     for filler in 0..fillers {

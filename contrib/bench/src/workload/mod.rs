@@ -2,8 +2,10 @@
 //! the contenders, or what else it compares.
 
 mod allow;
+mod ask;
 mod bulk;
 mod get;
+mod held;
 mod idle;
 mod meter;
 mod refuse;
@@ -54,6 +56,8 @@ pub(crate) fn all() -> Vec<Box<dyn Workload>> {
         Box::new(idle::Idle),
         Box::new(rules::Rules),
         Box::new(allow::Allow),
+        Box::new(ask::Ask),
+        Box::new(held::Held),
     ]
 }
 

@@ -7,7 +7,8 @@ use anyhow::Result;
 use super::setup::ShortTunnel;
 use super::{Aim, Bench, Cell, Metric, Workload, cell};
 use crate::args::Options;
-use crate::contender::{Kind, vibepit};
+use crate::contender::Kind;
+use crate::contender::vibepit::{self, Started};
 use crate::load::Way;
 
 const FEW: &str = "10 rules";
@@ -40,23 +41,65 @@ impl Workload for Rules {
         if bench.options.subject != Kind::Vibepit {
             return Vec::new();
         }
-        COUNTS
+        // All at the same time, and there and back: what comes later in a round finds more
+        // connections in the kernel's tables, and less of the machine's luck.
+        let mut rows: Vec<Row> = COUNTS
             .iter()
-            .map(|&(row, count)| cell(row, || measure(bench, count)))
+            .map(|&(name, count)| Row::start(bench, name, count))
+            .collect();
+        let there: Vec<_> = rows.iter_mut().map(|row| row.measure(bench)).collect();
+        let mut back: Vec<_> = rows
+            .iter_mut()
+            .rev()
+            .map(|row| row.measure(bench))
+            .collect();
+        back.reverse();
+        let both = there.into_iter().zip(back);
+        rows.into_iter()
+            .zip(both)
+            .map(|(row, (there, back))| cell(row.name, || row.cell(there?, back?)))
             .collect()
     }
 }
 
-fn measure(bench: &Bench, rules: usize) -> Result<Cell> {
-    let started = vibepit::start(&bench.place, rules)?;
-    // Give an allocator that returns memory late the time to do so.
-    std::thread::sleep(Duration::from_millis(200));
-    let resident = started.process.resident()?;
-    let way = Way::new(Some(started.http), &bench.origin.services.echo);
-    let make = |client| ShortTunnel::new(&way, client);
-    let mut cell = bench.timed(Some(started.process.id()), CLIENTS, make)?;
-    cell.set(Metric::Resident, resident as f64);
-    cell.set(Metric::Ready, started.ready_in.as_secs_f64());
-    cell.set(Metric::ReadyCpu, started.ready_cpu);
-    Ok(cell)
+/// A proxy with so many rules.
+struct Row {
+    name: &'static str,
+    started: Result<(Started, u64)>,
+}
+
+impl Row {
+    fn start(bench: &Bench, name: &'static str, rules: usize) -> Self {
+        let started = vibepit::start(&bench.place, rules).and_then(|started| {
+            // Give an allocator that returns memory late the time to do so.
+            std::thread::sleep(Duration::from_millis(200));
+            let resident = started.process.resident()?;
+            Ok((started, resident))
+        });
+        Self { name, started }
+    }
+
+    fn measure(&mut self, bench: &Bench) -> Result<Cell> {
+        let Ok((started, _)) = &self.started else {
+            return Ok(Cell::default());
+        };
+        let way = Way::new(Some(started.http), &bench.origin.services.echo);
+        let make = |client| ShortTunnel::new(&way, client);
+        bench.timed(Some(started.process.id()), CLIENTS, make)
+    }
+
+    /// The mean of both times.
+    fn cell(self, there: Cell, mut back: Cell) -> Result<Cell> {
+        let (started, resident) = self.started?;
+        for (metric, value) in &mut back.values {
+            if let Some(first) = there.values.get(metric) {
+                *value = (*value + first) / 2.0;
+            }
+        }
+        back.note = [there.note, back.note].concat();
+        back.set(Metric::Resident, resident as f64);
+        back.set(Metric::Ready, started.ready_in.as_secs_f64());
+        back.set(Metric::ReadyCpu, started.ready_cpu);
+        Ok(back)
+    }
 }

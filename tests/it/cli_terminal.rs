@@ -2,16 +2,22 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
 
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::pty::openpty;
+
+/// How long nothing may be shown, in milliseconds, before a test has failed.
+const PATIENCE: u16 = 50_000;
 
 /// The person's side of a terminal.
 pub(crate) struct Terminal {
     screen: File,
     /// Held, so that what was printed can be read when the command has ended.
     line: OwnedFd,
+    /// Shown, and not looked at yet.
+    unseen: Vec<u8>,
 }
 
 impl Terminal {
@@ -20,6 +26,7 @@ impl Terminal {
         Self {
             screen: pty.master.into(),
             line: pty.slave,
+            unseen: Vec::new(),
         }
     }
 
@@ -34,14 +41,24 @@ impl Terminal {
     }
 
     /// Reads what is shown, up to a text.
+    #[track_caller]
     pub(crate) fn shows(&mut self, text: &str) -> String {
-        let mut shown = Vec::new();
-        while !String::from_utf8_lossy(&shown).contains(text) {
+        loop {
+            let found = self
+                .unseen
+                .windows(text.len())
+                .position(|part| part == text.as_bytes());
+            if let Some(at) = found {
+                let shown: Vec<u8> = self.unseen.drain(..at + text.len()).collect();
+                return String::from_utf8_lossy(&shown).into_owned();
+            }
+            let mut screen = [PollFd::new(self.screen.as_fd(), PollFlags::POLLIN)];
+            let ready = poll(&mut screen, PATIENCE).expect("poll");
+            assert!(ready > 0, "it shows {}", self.unseen.escape_ascii());
             let mut part = [0; 1024];
             let read = self.screen.read(&mut part).expect("the screen");
-            assert!(read > 0, "it shows {}", shown.escape_ascii());
-            shown.extend_from_slice(&part[..read]);
+            assert!(read > 0, "it shows {}", self.unseen.escape_ascii());
+            self.unseen.extend_from_slice(&part[..read]);
         }
-        String::from_utf8_lossy(&shown).into_owned()
     }
 }

@@ -45,6 +45,7 @@ fn one_key_lets_a_request_go_on_and_another_one_refuses() {
     assert_eq!(origin.requests().len(), 0);
     // No answer, and the question stays.
     terminal.types("x");
+    terminal.shows("\u{7}");
     terminal.types("a");
     terminal.shows(&format!(
         "origin.test:{port}: allowed until the session ends"
@@ -55,7 +56,7 @@ fn one_key_lets_a_request_go_on_and_another_one_refuses() {
     assert!(asked.contains("other.test"), "{asked}");
     terminal.types("d");
     terminal.shows("denied once");
-    terminal.shows("403");
+    terminal.shows("\r\n403");
 
     // What is typed while nothing is asked is the command's.
     terminal.types("words\r");

@@ -1,6 +1,7 @@
 //! The command line: arguments in, results on stdout, everything else on stderr, an exit code.
 //! One file a command; the only room that prints.
 
+mod allowed;
 pub mod args;
 mod attendants;
 mod audit;

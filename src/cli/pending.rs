@@ -1,6 +1,8 @@
 //! `pending`, `approve`, and `deny` of a request: what waits for a person, and the answer.
 
+use std::collections::HashMap;
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use time::OffsetDateTime;
@@ -10,11 +12,21 @@ use crate::api::{DecideBody, Decided, Event, MissedView, Outcome, Pending, Pendi
 use crate::client::{Client, ClientError};
 use crate::policy::{Scope, Verdict};
 
+use super::allowed::Allowed;
 use super::args::{DecideArgs, PendingArgs, Reach};
 use super::failure::Failure;
 use super::output::{Output, Tone, printable};
 use super::reach::client;
 use super::requests::Requests;
+
+/// Requests of one owner that are listed one by one.
+const OF_ONE_GROUP: usize = 8;
+/// A name that is longer is shown in part,
+const LONG: usize = 64;
+/// with so much of its start,
+const SUBDOMAIN_START: usize = 16;
+/// and so much in front of what somebody registered.
+const SUBDOMAIN_END: usize = 8;
 
 pub(super) async fn list(
     args: PendingArgs,
@@ -30,8 +42,22 @@ pub(super) async fn list(
         out.json(&answer)?;
         return Ok(ExitCode::SUCCESS);
     }
-    for request in &answer.pending {
-        out.line(waiting(request))?;
+    let allowed = match answer.pending.is_empty() {
+        true => Allowed::default(),
+        false => Allowed::of(&client).await,
+    };
+    for group in groups(&answer.pending) {
+        for request in group.iter().take(OF_ONE_GROUP) {
+            out.line(waiting(request, &allowed))?;
+        }
+        if let Some(first) = group.get(OF_ONE_GROUP) {
+            out.line(format!(
+                "    and {} more of {}; to refuse them all: vibepit deny '{}'",
+                group.len() - OF_ONE_GROUP,
+                printable(&first.group),
+                printable(&whole_group(first)),
+            ))?;
+        }
     }
     let missed = answer.missed.unwrap_or_default();
     for request in &missed {
@@ -45,8 +71,31 @@ pub(super) async fn list(
     Ok(ExitCode::SUCCESS)
 }
 
+/// The requests of one owner together, those of whoever asked first in front.
+fn groups(pending: &[PendingView]) -> Vec<Vec<&PendingView>> {
+    let mut groups: Vec<Vec<&PendingView>> = Vec::new();
+    let mut places = HashMap::new();
+    for request in pending {
+        let place = *places.entry(&request.group).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.push(request),
+            None => groups.push(vec![request]),
+        }
+    }
+    groups
+}
+
+/// The entry that covers all of a group.
+fn whole_group(request: &PendingView) -> String {
+    match request.group.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => format!("{ip}:*"),
+        Ok(IpAddr::V6(ip)) => format!("[{ip}]:*"),
+        Err(_) => format!("**.{}:*", request.group),
+    }
+}
+
 /// A line for what waits: what, by which door, how many, how long, and what to type.
-fn waiting(request: &PendingView) -> String {
+fn waiting(request: &PendingView, allowed: &Allowed) -> String {
     let doors: Vec<_> = request.doors.iter().map(ToString::to_string).collect();
     let others = match request.waiting {
         0 => "gave up; its retry passes once approved".to_owned(),
@@ -58,11 +107,12 @@ fn waiting(request: &PendingView) -> String {
         .as_ref()
         .map_or_else(String::new, |service| format!(" ({})", printable(service)));
     format!(
-        "{}  {}{service}  {}  {others}  {left} s left  approve: vibepit approve {}",
+        "{}  {}{service}  {}  {others}  {left} s left  approve: vibepit approve {}{}",
         printable(&request.id),
-        target(&request.domain, request.port),
+        shown(request),
         doors.join(","),
         printable(&request.id),
+        allowed.warning(&request.domain),
     )
 }
 
@@ -84,6 +134,20 @@ fn was_missed(request: &MissedView) -> String {
     )
 }
 
+/// What is asked for, for a glance: the middle of a long name is left out, and never the part that
+/// somebody registered.
+pub(super) fn shown(request: &PendingView) -> String {
+    let domain = &request.domain;
+    let kept = (request.group.len() + SUBDOMAIN_END).max(LONG - SUBDOMAIN_START);
+    let tail = domain.len().checked_sub(kept);
+    match (tail.and_then(|at| domain.get(at..)), domain.get(..SUBDOMAIN_START)) {
+        (Some(tail), Some(head)) if domain.len() > LONG => {
+            target(&format!("{head}…{tail}"), request.port)
+        }
+        _ => target(domain, request.port),
+    }
+}
+
 pub(super) fn target(domain: &str, port: u16) -> String {
     match domain.contains(':') {
         true => format!("[{}]:{port}", printable(domain)),
@@ -94,25 +158,33 @@ pub(super) fn target(domain: &str, port: u16) -> String {
 /// Shows what waits, and then each that comes, changes or goes.
 async fn watch(client: &Client, out: &Output) -> Result<ExitCode, Failure> {
     let mut requests = Requests::new(client);
+    let mut allowed = Allowed::default();
     while let Some(event) = requests.next().await? {
+        if let Event::RequestAdded(_) = event
+            && !out.json
+        {
+            allowed = Allowed::of(client).await;
+        }
         if let Event::SessionEnding { ending } = &event {
             out.note(format!("the session has ended: {}", printable(ending)));
             return Ok(ExitCode::SUCCESS);
         }
-        show(&event, out)?;
+        show(&event, &allowed, out)?;
     }
     out.note("the session has ended");
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(event: &Event, out: &Output) -> Result<(), Failure> {
+fn show(event: &Event, allowed: &Allowed, out: &Output) -> Result<(), Failure> {
     match event {
         Event::RequestAdded(_) | Event::RequestUpdated(_) | Event::RequestRemoved(_)
             if out.json =>
         {
             out.json(&serde_json::json!({"event": event.name(), "request": event}))
         }
-        Event::RequestAdded(request) | Event::RequestUpdated(request) => out.line(waiting(request)),
+        Event::RequestAdded(request) | Event::RequestUpdated(request) => {
+            out.line(waiting(request, allowed))
+        }
         Event::RequestRemoved(end) => out.line(settled(end, out)),
         _ => Ok(()),
     }
@@ -315,5 +387,54 @@ pub(super) fn past(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Allow => "allowed",
         Verdict::Deny => "denied",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(domain: &str, group: &str) -> PendingView {
+        serde_json::from_value(serde_json::json!({
+            "id": "0123456789ab", "domain": domain, "port": 443, "group": group,
+            "doors": ["connect"], "waiting": 1, "attempts": 1,
+            "requested_at": "2030-01-01T00:00:00Z", "expires_at": "2030-01-01T00:01:00Z",
+            "suggested_pattern": null
+        }))
+        .unwrap()
+    }
+
+    /// DISP-007.
+    #[test]
+    fn a_long_name_keeps_the_part_that_somebody_registered_in_sight() {
+        let domain = format!("{}login.example.com", "example.org.".repeat(18));
+        let line = shown(&request(&domain, "example.com"));
+        assert!(line.ends_with("login.example.com:443"), "{line}");
+        assert!(line.starts_with("example.org.exam…"), "{line}");
+        assert!(line.chars().count() < 75, "{line}");
+        let registered = format!("{}.example", "a".repeat(63));
+        let domain = format!("{}.{registered}", "b".repeat(63));
+        let line = shown(&request(&domain, &registered));
+        assert!(line.ends_with(&format!("{registered}:443")), "{line}");
+        for short in ["a.example.com", "2001:db8::1"] {
+            let whole = target(short, 443);
+            assert_eq!(shown(&request(short, short)), whole);
+        }
+    }
+
+    #[test]
+    fn requests_of_one_owner_are_listed_together_in_the_order_of_the_first() {
+        let pending: Vec<_> = [("a.one.test", "one.test"), ("two.test", "two.test"), ("b.one.test", "one.test")]
+            .into_iter()
+            .map(|(domain, group)| request(domain, group))
+            .collect();
+        let order: Vec<_> = groups(&pending)
+            .into_iter()
+            .flatten()
+            .map(|request| request.domain.as_str())
+            .collect();
+        assert_eq!(order, ["a.one.test", "b.one.test", "two.test"]);
+        assert_eq!(whole_group(&pending[0]), "**.one.test:*");
+        assert_eq!(whole_group(&request("2001:db8::1", "2001:db8::1")), "[2001:db8::1]:*");
     }
 }

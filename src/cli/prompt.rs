@@ -12,8 +12,9 @@ use crate::client::{Client, ClientError};
 use crate::launcher::{Question, Word};
 use crate::policy::{Scope, Verdict};
 
+use super::allowed::Allowed;
 use super::output::printable;
-use super::pending::{seconds_left, sent, target};
+use super::pending::{seconds_left, sent, shown, target};
 use super::requests::Requests;
 
 /// How long a question about a question stays.
@@ -52,7 +53,7 @@ impl Prompter<'_> {
             self.note(event);
             return Some(());
         };
-        let mut answer = self.ask(self.text(&request), keys(&request)).await?;
+        let mut answer = self.ask(self.text(&request).await, keys(&request)).await?;
         let key = loop {
             tokio::select! {
                 biased;
@@ -102,7 +103,8 @@ impl Prompter<'_> {
     }
 
     /// What is asked for, by whom, and what may be answered.
-    fn text(&self, request: &PendingView) -> String {
+    async fn text(&self, request: &PendingView) -> String {
+        let look = Allowed::of(self.client).await.warning(&request.domain);
         let doors: Vec<_> = request.doors.iter().map(ToString::to_string).collect();
         let service = request
             .service
@@ -119,9 +121,9 @@ impl Prompter<'_> {
                 format!(" w(ildcard {})", printable(pattern))
             });
         format!(
-            "\u{7}vibepit: {}{service} is asked for and waits ({}, {} waiting, {} s left{others})\n\
+            "\u{7}vibepit: {}{service} is asked for and waits ({}, {} waiting, {} s left{others}){look}\n\
              a(llow) p(roject) g(lobal) o(nce) d(eny){wildcard} s(kip) ",
-            target(&request.domain, request.port),
+            shown(request),
             doors.join(","),
             request.waiting,
             seconds_left(request),

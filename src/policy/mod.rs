@@ -13,6 +13,7 @@ mod pattern;
 mod ports;
 #[cfg(test)]
 mod properties;
+mod resemble;
 mod rules;
 mod suggest;
 mod verdict;
@@ -25,6 +26,7 @@ pub use host::{Host, HostError, Target, TargetError};
 pub use name::Name;
 pub use pattern::{Pattern, Wildcard};
 pub use ports::Ports;
+pub use resemble::resembled;
 pub use rules::{Expiry, Rule, RuleSet};
 pub use suggest::{registrable, suggested_pattern};
 pub use verdict::{Door, Origin, Reason, Scope, Verdict};

@@ -115,7 +115,8 @@ fn measure(bench: &Bench) -> Result<Times> {
 
 /// An origin that tells when the first byte of each request came.
 fn origin() -> Result<(SocketAddr, mpsc::Receiver<Instant>)> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
+    // No address that the one rule covers.
+    let listener = TcpListener::bind("127.0.0.2:0")?;
     let address = listener.local_addr()?;
     let (arrived, arrivals) = mpsc::channel();
     std::thread::spawn(move || -> io::Result<()> {

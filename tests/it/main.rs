@@ -7,6 +7,7 @@ mod attacks;
 mod cli;
 mod cli_logs;
 mod cli_terminal;
+mod clients;
 mod control;
 mod control_curl;
 mod control_data;

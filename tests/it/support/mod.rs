@@ -14,6 +14,7 @@ mod require;
 mod resolver;
 mod running;
 mod sandbox;
+mod tls;
 mod wire;
 
 pub(crate) use control::Events;
@@ -24,6 +25,7 @@ pub(crate) use require::{ROOTLESS_SCRIPTS, require};
 pub(crate) use resolver::{Resolver, Says};
 pub(crate) use running::Running;
 pub(crate) use sandbox::{Bench, START, Shell, with_engine};
+pub(crate) use tls::Authority;
 pub(crate) use wire::{Message, Wire, unescaped};
 
 use std::time::Duration;

@@ -8,6 +8,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
+use rustls::ServerConfig;
+
+use super::tls::Secured;
 use super::{Message, PATIENCE, Wire};
 
 /// A server. It listens for as long as the test's process lives.
@@ -81,7 +84,7 @@ impl Visitors {
 impl Origin {
     /// Serves each connection with a function, in a thread of its own.
     pub(crate) fn serving(serve: impl Fn(Wire) + Send + Sync + 'static) -> Self {
-        Self::at(here(), move |wire, _| serve(wire)).expect("a port")
+        Self::at(here(), None, move |wire, _| serve(wire)).expect("a port")
     }
 
     /// Answers every request of every connection with what a function says, for as long as the
@@ -90,20 +93,20 @@ impl Origin {
         Self::answering_at(here(), answer).expect("a port")
     }
 
+    /// As [`Self::answering`], over TLS.
+    pub(crate) fn answering_over_tls(
+        config: Arc<ServerConfig>,
+        answer: impl Fn(&Message) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        Self::at(here(), Some(config), conversing(answer)).expect("a port")
+    }
+
     /// As [`Self::answering`], at an address.
     pub(crate) fn answering_at(
         address: SocketAddr,
         answer: impl Fn(&Message) -> Vec<u8> + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        Self::at(address, move |mut wire, seen| {
-            while let Some(request) = wire.try_request() {
-                let bytes = answer(&request);
-                seen(request);
-                if wire.try_send(bytes).is_err() {
-                    break;
-                }
-            }
-        })
+        Self::at(address, None, conversing(answer))
     }
 
     /// Answers every request with 200 and a text that names its request line.
@@ -133,6 +136,7 @@ impl Origin {
 
     fn at(
         address: SocketAddr,
+        tls: Option<Arc<ServerConfig>>,
         serve: impl Fn(Wire, &dyn Fn(Message)) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
@@ -154,6 +158,7 @@ impl Origin {
                 }
                 let (serve, requests, send) =
                     (Arc::clone(&serve), Arc::clone(&requests), send.clone());
+                let tls = tls.clone();
                 thread::spawn(move || {
                     let seen = move |request: Message| {
                         let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,7 +167,11 @@ impl Origin {
                         // A test that ended does not listen any more.
                         let _ = send.send(request);
                     };
-                    serve(Wire::over(stream), &seen);
+                    let wire = match &tls {
+                        None => Wire::over(stream),
+                        Some(config) => Wire::new(Secured::new(stream, config)),
+                    };
+                    serve(wire, &seen);
                 });
             }
         });
@@ -196,6 +205,19 @@ impl Origin {
     pub(crate) fn request(&self) -> Message {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.recv_timeout(PATIENCE).expect("a request")
+    }
+}
+
+/// Answers one request after the other, and notes each.
+fn conversing(answer: impl Fn(&Message) -> Vec<u8>) -> impl Fn(Wire, &dyn Fn(Message)) {
+    move |mut wire, seen| {
+        while let Some(request) = wire.try_request() {
+            let bytes = answer(&request);
+            seen(request);
+            if wire.try_send(bytes).is_err() {
+                break;
+            }
+        }
     }
 }
 

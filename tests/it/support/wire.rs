@@ -66,7 +66,8 @@ impl Wire {
         Self::new(stream)
     }
 
-    fn new(stream: impl Duplex + 'static) -> Self {
+    /// Any connection.
+    pub(super) fn new(stream: impl Duplex + 'static) -> Self {
         Self {
             stream: Box::new(stream),
             buffer: Vec::new(),

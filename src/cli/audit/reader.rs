@@ -197,6 +197,8 @@ fn lines(
 mod tests {
     use std::fs;
     use std::io::Write;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    use std::thread;
 
     use super::*;
 
@@ -284,6 +286,37 @@ mod tests {
         assert_eq!(read(&mut reader), [7]);
         log.write(8..9);
         assert_eq!(read(&mut reader), [8]);
+    }
+
+    #[test]
+    fn files_that_are_put_aside_under_the_readers_eyes_lose_nothing() {
+        const EACH: u64 = 10;
+        let log = Log::new();
+        let (mut all, mut notes) = (Vec::new(), Vec::new());
+        let read = AtomicU64::new(0);
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for from in (0..200 * EACH).step_by(EACH as usize) {
+                    // No further ahead than files are kept.
+                    while read.load(Relaxed) + EACH < from {
+                        thread::yield_now();
+                    }
+                    log.write(from..from + EACH);
+                    log.put_aside();
+                }
+            });
+            let mut reader = log.reader();
+            let mut ended = false;
+            while !ended {
+                ended = writer.is_finished();
+                let news = reader.next(|_| true).unwrap();
+                all.extend(numbers(&news));
+                notes.extend(news.notes);
+                read.store(all.last().map_or(0, |last| last + 1), Relaxed);
+            }
+        });
+        assert_eq!(notes, [""; 0]);
+        assert_eq!(all, (0..200 * EACH).collect::<Vec<_>>());
     }
 
     #[test]

@@ -136,16 +136,34 @@ impl Reader {
     }
 }
 
-/// The files of a log, the youngest first.
-///
-/// While this goes from the youngest to the oldest, files become older, and none becomes younger:
-/// so one may be met twice, and none is passed by.
+/// How often files are listed anew that are put aside meanwhile. Each time that takes a whole file
+/// of lines, so that only a log that somebody plays with comes to its end.
+const LISTINGS: usize = 10;
+
+/// The files of a log as they stood at one moment, the youngest first.
 fn files(directory: &Path, notes: &mut Vec<String>) -> Vec<(Identity, File)> {
+    let paths: Vec<_> = (0..=AUDIT_OLDER)
+        .map(|age| directory.join(audit_file_name(age)))
+        .collect();
+    let mut opened: Vec<io::Result<(Identity, File)>> = Vec::new();
+    for _ in 0..LISTINGS {
+        opened = paths.iter().map(|path| open(path)).collect();
+        let stood_still = opened.iter().zip(&paths).all(|(opened, path)| {
+            let now = fs::symlink_metadata(path).map(|found| identity(&found));
+            match (opened, now) {
+                (Ok((then, _)), Ok(now)) => *then == now,
+                (Ok(_), Err(_)) => false,
+                (Err(then), now) => now.is_ok() != (then.kind() == io::ErrorKind::NotFound),
+            }
+        });
+        if stood_still {
+            break;
+        }
+    }
     let mut files: Vec<(Identity, File)> = Vec::new();
-    for age in 0..=AUDIT_OLDER {
-        let path = directory.join(audit_file_name(age));
-        match open(&path) {
-            Ok((identity, _)) if files.iter().any(|met| met.0 == identity) => {}
+    for (opened, path) in opened.into_iter().zip(&paths) {
+        match opened {
+            Ok(file) if files.iter().any(|met| met.0 == file.0) => {}
             Ok(file) => files.push(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => notes.push(format!("{} is not read: {error}", path.display())),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::AuditPlace;
 use crate::policy::{Entry, Origin, Verdict};
 
 /// Everything a proxy is told at its start.
@@ -29,8 +30,8 @@ pub struct Document {
     pub tls: Option<TlsMaterial>,
     /// Where decisions are saved; without it they hold for the session.
     pub decisions: Option<DecisionsPlace>,
-    /// The audit file to append to; without it nothing is audited.
-    pub audit: Option<PathBuf>,
+    /// Where the audit log is written; without it nothing is audited.
+    pub audit: Option<AuditPlace>,
     /// How `host.vibepit` reaches the services of the host's loopback.
     pub host: HostAccess,
     /// A Unix socket at which the launcher holds every connection for as long as it lives: a

@@ -40,6 +40,9 @@ pub struct RuleChange {
     pub rule: RuleView,
     /// Who did it: `uid:1000`, `cn:vibepit CLI`, or `vibepit` itself for an expiry or a reload.
     pub actor: String,
+    /// Why it holds for this session only, though it was to be saved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub save_error: Option<String>,
 }
 
 impl Event {

@@ -3,6 +3,7 @@
 
 mod actions;
 mod answers;
+mod audit;
 mod document;
 mod events;
 mod faults;
@@ -16,6 +17,7 @@ pub use answers::{
     Added, Admission, ConnectionView, Connections, Counts, DestinationStats, Explanation, Health,
     IdentityView, LogEntry, Logs, Reloaded, Revoked, RuleView, Rules, Session, Shadowed, Stats,
 };
+pub use audit::{AUDIT_FILE_MAX, AUDIT_OLDER, AuditPlace, audit_file_name};
 pub use document::{
     Asking, ControlPoints, DecisionsPlace, Document, DoorAddresses, Doors, FromProxy, HostAccess,
     Identity, Listening, PolicyDocument, RuleGroup, TlsMaterial, ToProxy,

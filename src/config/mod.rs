@@ -6,4 +6,6 @@ mod paths;
 mod toml;
 
 pub use file::{Config, ConfigError, Unlisted, patience};
-pub use paths::{PathError, audit_file, config_file, decisions_dir, project_slug, state_dir};
+pub use paths::{
+    PathError, audit_dir, config_file, decisions_dir, discard_audit_dir, project_slug, state_dir,
+};

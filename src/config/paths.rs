@@ -4,7 +4,7 @@ use std::env;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -55,21 +55,46 @@ pub fn state_dir() -> Result<PathBuf, PathError> {
     Ok(base("the audit log", "XDG_STATE_HOME", ".local/state")?.join("vibepit"))
 }
 
-/// `$XDG_STATE_HOME/vibepit/audit/<session>.jsonl`, whose directories are made 0700 if they are
-/// not there.
+/// `$XDG_STATE_HOME/vibepit/audit/<session>`, made 0700 if it is not there, as are those above it.
+/// Each session has its own: a proxy gets no other one's to see. `<session>.jsonl` beside it leads
+/// to the file of this name in it, so that what reads an audit log need know of one path alone.
 ///
 /// # Errors
 /// When no variable says where, or a directory cannot be made, or others may enter it.
-pub fn audit_file(session: &str) -> Result<PathBuf, PathError> {
-    Ok(state_directory("audit")?.join(format!("{session}.jsonl")))
+pub fn audit_dir(session: &str, file: &str) -> Result<PathBuf, PathError> {
+    let directory = state_directory(&["audit", session])?;
+    let link = directory.with_extension("jsonl");
+    match symlink(Path::new(session).join(file), &link) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(PathError::Io { path: link, error })
+        }
+        _ => Ok(directory),
+    }
+}
+
+/// Takes away what [`audit_dir`] made, if nothing was written: then no session was.
+///
+/// # Errors
+/// When something of it cannot be removed.
+pub fn discard_audit_dir(directory: &Path, file: &str) -> io::Result<()> {
+    let file = directory.join(file);
+    if fs::symlink_metadata(&file).is_ok_and(|found| found.len() == 0) {
+        fs::remove_file(file)?;
+    }
+    match fs::remove_dir(directory) {
+        // What was written stays: it is the record of what happened.
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => fs::remove_file(directory.with_extension("jsonl")),
+    }
 }
 
 /// `$XDG_STATE_HOME/vibepit/decisions`, made 0700 if it is not there.
 ///
 /// # Errors
-/// As [`audit_file`].
+/// As [`audit_dir`].
 pub fn decisions_dir() -> Result<PathBuf, PathError> {
-    state_directory("decisions")
+    state_directory(&["decisions"])
 }
 
 /// What a project's file of decisions is called: readable, and no other project's.
@@ -91,10 +116,13 @@ pub fn project_slug(project: &Path) -> String {
     format!("{}-{hash}", slug.trim_matches('-'))
 }
 
-/// A directory of vibepit's state, which nobody else may enter.
-fn state_directory(name: &str) -> Result<PathBuf, PathError> {
+/// A directory of vibepit's state, by the names on the way to it. Nobody else may enter any.
+fn state_directory(names: &[&str]) -> Result<PathBuf, PathError> {
     let vibepit = state_dir()?;
-    let directory = vibepit.join(name);
+    let mut way = vec![vibepit.clone()];
+    for name in names {
+        way.extend(way.last().map(|above| above.join(name)));
+    }
     let io = |path: &Path| {
         let path = path.to_owned();
         |error| PathError::Io { path, error }
@@ -102,7 +130,7 @@ fn state_directory(name: &str) -> Result<PathBuf, PathError> {
     if let Some(state) = vibepit.parent() {
         fs::create_dir_all(state).map_err(io(state))?;
     }
-    for directory in [&vibepit, &directory] {
+    for directory in &way {
         private(directory).map_err(io(directory))?;
         let found = fs::symlink_metadata(directory).map_err(io(directory))?;
         let ours = found.uid() == nix::unistd::Uid::effective().as_raw();
@@ -112,7 +140,7 @@ fn state_directory(name: &str) -> Result<PathBuf, PathError> {
             });
         }
     }
-    Ok(directory)
+    Ok(way.pop().unwrap_or(vibepit))
 }
 
 fn private(directory: &Path) -> io::Result<()> {

@@ -17,7 +17,7 @@ use tokio::time::{sleep_until, timeout};
 use crate::api::{Document, Listening, PolicyDocument};
 use crate::transport::{tls, unix};
 
-use super::audit::Audit;
+use super::audit::{Audit, Bounds};
 use super::control::{Control, State};
 use super::decisions::{Decisions, DecisionsError};
 use super::descriptors::Descriptors;
@@ -52,8 +52,8 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
-    /// The audit file cannot be opened.
-    #[error("cannot open the audit file {path}: {error}")]
+    /// The audit log cannot be opened.
+    #[error("cannot open the audit log in {path}: {error}")]
     Audit {
         /// Where it should be.
         path: PathBuf,
@@ -89,16 +89,15 @@ impl Proxy {
         let descriptors = raise_descriptor_limit();
         let audit = document
             .audit
-            .as_deref()
-            .map(|path| {
-                Audit::open(
-                    path,
-                    document.session.id.clone(),
-                    document.session.project_dir.clone(),
-                )
-                .map_err(|error| StartError::Audit {
-                    path: path.to_owned(),
-                    error,
+            .as_ref()
+            .map(|place| {
+                let session = &document.session;
+                let project = session.project_dir.clone();
+                Audit::open(place, Bounds::USUAL, session.id.clone(), project).map_err(|error| {
+                    StartError::Audit {
+                        path: place.shown.clone(),
+                        error,
+                    }
                 })
             })
             .transpose()?;

@@ -172,10 +172,10 @@ fn the_proxys_container_shows_no_key_and_has_three_mounts() {
         .collect();
     mounts.sort();
     let socket = bench.runtime_dir().join(&id).join("socket");
-    let audit = bench.home.state().join(format!("vibepit/audit/{id}.jsonl"));
+    let audit = bench.home.state().join(format!("vibepit/audit/{id}"));
     let decisions = bench.home.state().join("vibepit/decisions");
     let expected = [
-        ("/audit.jsonl", audit),
+        ("/audit", audit),
         ("/decisions", decisions),
         ("/socket", socket),
     ]

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use time::OffsetDateTime;
 
 use crate::api::{
-    ControlPoints, DecisionsPlace, Document, DoorAddresses, Doors, HostAccess, Identity,
-    PolicyDocument,
+    AuditPlace, ControlPoints, DecisionsPlace, Document, DoorAddresses, Doors, HostAccess,
+    Identity, PolicyDocument, audit_file_name,
 };
 use crate::config::{self, Config};
 use crate::launcher::{pki, resolvers};
@@ -79,6 +79,8 @@ async fn serve_by_hand(
         runtime: "none".to_owned(),
     };
     let decisions = config::decisions_dir().map_err(Failure::failed)?;
+    let audit_file = audit_file_name(0);
+    let audit = config::audit_dir(dir.id().as_str(), &audit_file).map_err(Failure::failed)?;
     let document = Document {
         session: identity,
         policy,
@@ -95,7 +97,10 @@ async fn serve_by_hand(
             shown: decisions,
             project: None,
         }),
-        audit: Some(config::audit_file(dir.id().as_str()).map_err(Failure::failed)?),
+        audit: Some(AuditPlace {
+            directory: audit.clone(),
+            shown: audit.clone(),
+        }),
         host: HostAccess::Loopback,
         lifeline: None,
     };
@@ -106,9 +111,14 @@ async fn serve_by_hand(
         let policy = policy.map_err(|failure| failure.message);
         Box::pin(std::future::ready(policy))
     });
-    let proxy = Proxy::start(document, reload)
-        .await
-        .map_err(Failure::failed)?;
+    let proxy = match Proxy::start(document, reload).await {
+        Ok(proxy) => proxy,
+        Err(error) => {
+            // What keeps the proxy from starting is what there is to say.
+            let _ = config::discard_audit_dir(&audit, &audit_file);
+            return Err(Failure::failed(error));
+        }
+    };
     let listening = proxy.listening().clone();
     dir.write_credentials(&minted.client)
         .map_err(Failure::failed)?;

@@ -28,8 +28,8 @@ const CONTROL_PORT_NUMBER: u16 = 3129;
 pub(super) const SOCKET_DIR: &str = "/socket";
 /// Where saved decisions are in the container.
 pub(super) const DECISIONS_DIR: &str = "/decisions";
-/// Where the session's audit file is in the container.
-pub(super) const AUDIT_FILE: &str = "/audit.jsonl";
+/// Where the session's audit files are in the container.
+pub(super) const AUDIT_DIR: &str = "/audit";
 
 /// Room for a million rules and ten thousand tunnels, several times over.
 const MEMORY: i64 = 1024 * MIB;
@@ -42,7 +42,7 @@ pub(super) struct Plan {
     pub(super) socket_dir: PathBuf,
     /// The directory of saved decisions, which all sessions share.
     pub(super) decisions: PathBuf,
-    /// The session's audit file, made by the caller.
+    /// The directory of the session's audit files. Other sessions' are not the proxy's to see.
     pub(super) audit: PathBuf,
 }
 
@@ -72,7 +72,7 @@ fn host_config(facts: &Facts, plan: &Plan) -> HostConfig {
     let binds = [
         Bind::writable(&plan.socket_dir, SOCKET_DIR),
         Bind::writable(&plan.decisions, DECISIONS_DIR),
-        Bind::writable(&plan.audit, AUDIT_FILE),
+        Bind::writable(&plan.audit, AUDIT_DIR),
     ];
     HostConfig {
         network_mode: Some(OUTSIDE.to_owned()),
@@ -159,20 +159,20 @@ pub(super) mod tests {
         let plan = Plan {
             socket_dir: PathBuf::from("/run/user/1/vibepit/0123456789abcdef/socket"),
             decisions: PathBuf::from("/state/decisions"),
-            audit: PathBuf::from("/state/0123456789abcdef.jsonl"),
+            audit: PathBuf::from("/state/audit/0123456789abcdef"),
         };
         body(&rootful(), &names(), &plan, &executable())
     }
 
     #[test]
-    fn a_proxy_gets_its_sockets_its_audit_file_and_the_decisions_and_no_more_of_the_host() {
+    fn a_proxy_gets_its_sockets_its_audit_files_and_the_decisions_and_no_more_of_the_host() {
         let mounts = proxy_body().host_config.unwrap().mounts.unwrap();
         let places: BTreeMap<_, _> = mounts
             .into_iter()
             .map(|m| (m.target.unwrap(), m.source.unwrap()))
             .collect();
         let expected = [
-            (AUDIT_FILE, "/state/0123456789abcdef.jsonl"),
+            (AUDIT_DIR, "/state/audit/0123456789abcdef"),
             (DECISIONS_DIR, "/state/decisions"),
             (SOCKET_DIR, "/run/user/1/vibepit/0123456789abcdef/socket"),
         ];

@@ -8,15 +8,13 @@ mod lifeline;
 mod link;
 mod policy;
 
-use std::fs::OpenOptions;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use time::OffsetDateTime;
 
-use self::container::{AUDIT_FILE, DECISIONS_DIR, SOCKET_DIR};
+use self::container::{AUDIT_DIR, DECISIONS_DIR, SOCKET_DIR};
 use self::lifeline::Lifeline;
 use super::docker::Launch;
 use super::engine::Engine;
@@ -25,7 +23,9 @@ use super::labels::Names;
 use super::signals::Signals;
 use super::undo::Undo;
 use super::{attach, image, pki};
-use crate::api::{DecisionsPlace, Document, Doors, HostAccess, Identity, Listening};
+use crate::api::{
+    AuditPlace, DecisionsPlace, Document, Doors, HostAccess, Identity, Listening, audit_file_name,
+};
 use crate::client::{Client, Ends};
 use crate::config;
 
@@ -52,7 +52,7 @@ pub(crate) async fn start(
     signals: &mut Signals,
 ) -> Result<Proxy> {
     let (engine, names) = (launch.engine, &launch.names);
-    let audit = audit_file(launch, undo)?;
+    let audit = audit_dir(launch, undo)?;
     let socket_dir = launch.directory.socket_dir();
     let lifeline = Lifeline::hold(&socket_dir).context("the proxy's lifeline cannot be made")?;
     launch.report.step("starting the proxy");
@@ -108,7 +108,10 @@ pub(crate) async fn start(
             shown: plan.decisions.clone(),
             project: Some(config::project_slug(launch.request.project.path())),
         }),
-        audit: Some(PathBuf::from(AUDIT_FILE)),
+        audit: Some(AuditPlace {
+            directory: PathBuf::from(AUDIT_DIR),
+            shown: plan.audit.clone(),
+        }),
         host: HostAccess::Sockets(PathBuf::from(SOCKET_DIR)),
         lifeline: Some(Path::new(SOCKET_DIR).join(lifeline::SOCKET)),
     };
@@ -144,23 +147,13 @@ async fn started(engine: &Engine, names: &Names) -> Result<(attach::Output, atta
     Ok(streams)
 }
 
-/// The session's audit file, empty. It alone is mounted: other sessions' files are not the
-/// proxy's to touch.
-fn audit_file(launch: &Launch<'_>, undo: &mut Undo) -> Result<PathBuf> {
-    let path = config::audit_file(launch.names.id().as_str())?;
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-        .with_context(|| format!("the audit file {} cannot be made", path.display()))?;
-    let made = path.clone();
-    undo.push("the empty audit file", move || async move {
-        // What was written to it stays: it is the record of what happened.
-        if std::fs::metadata(&made).is_ok_and(|file| file.len() == 0) {
-            std::fs::remove_file(&made)?;
-        }
-        Ok(())
+/// The directory of the session's audit files.
+fn audit_dir(launch: &Launch<'_>, undo: &mut Undo) -> Result<PathBuf> {
+    let file = audit_file_name(0);
+    let directory = config::audit_dir(launch.names.id().as_str(), &file)?;
+    let made = directory.clone();
+    undo.push("the empty audit log", move || async move {
+        Ok(config::discard_audit_dir(&made, &file)?)
     });
-    Ok(path)
+    Ok(directory)
 }

@@ -36,7 +36,9 @@ pub(super) async fn add(
             scope: saving.scope,
             ..addition
         };
-        let (added, closed) = state.put_in_force(verdict, &addition, &actor).await?;
+        let (added, closed) = state
+            .put_in_force(verdict, &addition, &actor, saving.error.as_deref())
+            .await?;
         Ok(Added {
             added: added.added,
             existing: added.existing,
@@ -124,7 +126,10 @@ pub(super) async fn decide(
                 ttl: decision.ttl,
             };
             // A session that is full of rules still answers the one who waits.
-            match state.put_in_force(verdict, &addition, &actor).await {
+            match state
+                .put_in_force(verdict, &addition, &actor, saving.error.as_deref())
+                .await
+            {
                 Ok((added, closed)) => {
                     decided.closed = closed;
                     decided.shadowed_by = added.shadowed.first().map(|by| by.by.entry.clone());
@@ -242,10 +247,11 @@ impl State {
         verdict: Verdict,
         addition: &Addition,
         actor: &str,
+        save_error: Option<&str>,
     ) -> Result<(AddedRules, usize), Fault> {
         let added = self
             .gate
-            .add(verdict, addition, actor)
+            .add(verdict, addition, actor, save_error)
             .map_err(|error| Fault::unavailable(error.to_string()))?;
         let closed = match verdict {
             Verdict::Deny => self.ledger.sweep(&self.gate).await,

@@ -61,6 +61,7 @@ impl Gate {
         verdict: Verdict,
         addition: &Addition,
         actor: &str,
+        save_error: Option<&str>,
     ) -> Result<AddedRules, TooManyRules> {
         let change = self.begin();
         let snapshot = self.rules.load();
@@ -114,7 +115,10 @@ impl Gate {
         self.swap(&change, snapshot.with_live(live), actor);
         self.tell_removed(&gone, actor);
         for rule in &added {
-            self.ledger.rule_added(changed(rule, actor));
+            self.ledger.rule_added(RuleChange {
+                save_error: save_error.map(str::to_owned),
+                ..changed(rule, actor)
+            });
         }
         if verdict == Verdict::Allow {
             let snapshot = self.rules.load();
@@ -311,6 +315,7 @@ fn changed(rule: &Rule, actor: &str) -> RuleChange {
     RuleChange {
         rule: view(rule),
         actor: actor.to_owned(),
+        save_error: None,
     }
 }
 

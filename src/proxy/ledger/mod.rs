@@ -413,6 +413,9 @@ fn rule_audit(event: &str, change: &RuleChange) -> Value {
     if let Some(end) = &change.rule.expires_at {
         line["expires_at"] = end.as_str().into();
     }
+    if let Some(why) = &change.save_error {
+        line["save_error"] = why.as_str().into();
+    }
     line
 }
 

@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
-use std::{fs, thread};
+use std::thread;
 
 use hickory_proto::rr::RecordType;
 
@@ -97,17 +96,6 @@ pub(super) fn a_session_is_never_a_path_out_of_the_runtime_directory() {
         assert_eq!(ran.code, Some(3), "{asked:?}: {ran:?}");
     }
     proxy.cli(&["rules", "--session", proxy.id()]).ok();
-}
-
-#[test]
-pub(super) fn the_audit_file_is_its_owners_alone() {
-    // The table would rotate it and bound its size; in the design it is one file a session.
-    let proxy = Proxy::start("");
-    let file = fs::metadata(proxy.audit_file()).expect("the audit file");
-    assert_eq!(file.permissions().mode() & 0o777, 0o600);
-    let directory = proxy.audit_file().parent().expect("a directory").to_owned();
-    let directory = fs::metadata(directory).expect("its directory");
-    assert_eq!(directory.permissions().mode() & 0o777, 0o700);
 }
 
 #[test]

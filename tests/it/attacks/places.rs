@@ -169,11 +169,15 @@ pub(super) const OWN_TESTS: &[(Ids, fn())] = &[
         &["TLS-013"],
         limits::no_session_of_the_control_port_can_be_taken_up_again,
     ),
-    (&["FS-007"], limits::the_audit_file_is_its_owners_alone),
 ];
 
 /// Rows whose tests are in other files: which file, which test.
 pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
+    (
+        "tests/it/audit.rs",
+        "an_audit_log_is_its_owners_alone_and_bounded_and_who_follows_it_misses_nothing",
+        &["FS-007"],
+    ),
     (
         "tests/it/asking.rs",
         "a_flood_of_made_up_names_is_bounded_and_told_once",
@@ -220,8 +224,8 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
         &["APP-017"],
     ),
     (
-        "tests/it/asking.rs",
-        "what_cannot_be_saved_holds_for_the_session_and_the_answer_says_so",
+        "tests/it/saving.rs",
+        "on_a_full_disk_a_decision_holds_for_the_session_and_the_file_stays_whole",
         &["APP-021"],
     ),
     (

@@ -1,6 +1,7 @@
 //! An environment of its own for the binary under test: nothing of the machine's configuration,
 //! sessions or variables reaches it.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
@@ -58,6 +59,25 @@ impl Home {
     /// What `XDG_STATE_HOME` is.
     pub(crate) fn state(&self) -> PathBuf {
         self.0.base.path().join("state")
+    }
+
+    /// Every file below vibepit's own directory of state, by its path in there.
+    pub(crate) fn state_files(&self) -> BTreeSet<String> {
+        let base = self.state().join("vibepit");
+        let (mut files, mut directories) = (BTreeSet::new(), vec![base.clone()]);
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).expect("a directory") {
+                let entry = entry.expect("an entry");
+                let path = entry.path();
+                if entry.file_type().expect("its type").is_dir() {
+                    directories.push(path);
+                } else {
+                    let name = path.strip_prefix(&base).expect("it is in it");
+                    files.insert(name.display().to_string());
+                }
+            }
+        }
+        files
     }
 
     /// What `XDG_RUNTIME_DIR` is. vibepit's own directory in it is `vibepit`.

@@ -5,6 +5,7 @@
 pub(crate) mod bulk;
 mod control;
 pub(crate) mod csv;
+mod disk;
 pub(crate) mod dns;
 pub(crate) mod engine;
 mod home;
@@ -18,6 +19,7 @@ mod tls;
 mod wire;
 
 pub(crate) use control::Events;
+pub(crate) use disk::{Disk, disks};
 pub(crate) use home::{Home, Ran, binary};
 pub(crate) use origin::{BlackHole, Origin, closed_port, ok, own_loopback};
 pub(crate) use proxy::{Launch, Proxy, announced};

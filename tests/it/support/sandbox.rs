@@ -10,7 +10,7 @@ use std::thread;
 
 use serde_json::Value;
 
-use super::{Home, Ran, Running, engine};
+use super::{Events, Home, Ran, Running, engine};
 
 /// The steps of a start, as the engine tells of them: before the holder of the network runs; before
 /// the proxy does; before it admits; when it admits and the sandbox does not run.
@@ -109,6 +109,13 @@ impl Bench {
         let names = entries.map(|entry| name(entry.expect("an entry")));
         let is_session = |name: &String| name.len() == 16;
         names.filter(is_session).collect()
+    }
+
+    /// What happens in a session from now on.
+    #[track_caller]
+    pub(crate) fn events(&self, session: &str) -> Events {
+        let directory = self.runtime_dir().join(session);
+        Events::begin(&directory.join("socket/control.sock"), None)
     }
 
     /// The records of the sessions that run.

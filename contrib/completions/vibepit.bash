@@ -152,7 +152,7 @@ _vibepit() {
 
     case "${cmd}" in
         vibepit)
-            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --ask --reject --approval-timeout --env --volume --image --name --help --version run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help"
+            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --ask --reject --approval-timeout --prompt --env --volume --image --name --help --version run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -994,7 +994,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__run)
-            opts="-e -v -q -h --allow --ask --reject --approval-timeout --env --volume --image --name --json --color --verbose --quiet --help"
+            opts="-e -v -q -h --allow --ask --reject --approval-timeout --prompt --env --volume --image --name --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

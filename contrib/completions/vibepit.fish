@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_vibepit_global_optspecs
-    string join \n json color= v/verbose q/quiet session= tcp addr= allow= ask reject approval-timeout= e/env= volume= image= name= h/help V/version
+    string join \n json color= v/verbose q/quiet session= tcp addr= allow= ask reject approval-timeout= prompt e/env= volume= image= name= h/help V/version
 end
 
 function __fish_vibepit_needs_command
@@ -41,6 +41,7 @@ complete -c vibepit -n "__fish_vibepit_needs_command" -s q -l quiet -d 'Say noth
 complete -c vibepit -n "__fish_vibepit_needs_command" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
 complete -c vibepit -n "__fish_vibepit_needs_command" -l ask -d 'Have what no rule covers wait for you, whatever config.toml says'
 complete -c vibepit -n "__fish_vibepit_needs_command" -l reject -d 'Refuse at once what no rule covers, whatever config.toml says'
+complete -c vibepit -n "__fish_vibepit_needs_command" -l prompt -d 'Ask in this terminal about what no rule covers: one key answers'
 complete -c vibepit -n "__fish_vibepit_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_needs_command" -s V -l version -d 'Print version'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "run" -d 'Run a command in a sandbox (what `vibepit` does without a command\'s name)'
@@ -73,6 +74,7 @@ always\t'Always'
 never\t'Never'"
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l ask -d 'Have what no rule covers wait for you, whatever config.toml says'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l reject -d 'Refuse at once what no rule covers, whatever config.toml says'
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l prompt -d 'Ask in this terminal about what no rule covers: one key answers'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l json -d 'Print data as JSON; what streams prints one object a line'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s q -l quiet -d 'Say nothing but results and errors'

@@ -18,6 +18,8 @@ pub(super) const RUN: &str = "\
 Examples:
   One command that may reach one host, on ports 80 and 443:
       vibepit run --allow example.com -- curl -sI https://example.com
+  Asked about in this terminal, one key for each:
+      vibepit run --prompt -- npm ci
   Another project, a token, a data set that must not change:
       vibepit run --env TOKEN --volume /srv/data:/data:ro ~/src/tool -- make
   An image in the place of this machine's own programs:

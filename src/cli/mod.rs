@@ -13,7 +13,7 @@ mod explain;
 mod failure;
 mod logs;
 mod manual;
-mod notify;
+mod notification;
 mod output;
 mod pending;
 mod policy;

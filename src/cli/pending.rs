@@ -140,7 +140,10 @@ pub(super) fn shown(request: &PendingView) -> String {
     let domain = &request.domain;
     let kept = (request.group.len() + SUBDOMAIN_END).max(LONG - SUBDOMAIN_START);
     let tail = domain.len().checked_sub(kept);
-    match (tail.and_then(|at| domain.get(at..)), domain.get(..SUBDOMAIN_START)) {
+    match (
+        tail.and_then(|at| domain.get(at..)),
+        domain.get(..SUBDOMAIN_START),
+    ) {
         (Some(tail), Some(head)) if domain.len() > LONG => {
             target(&format!("{head}…{tail}"), request.port)
         }
@@ -424,10 +427,14 @@ mod tests {
 
     #[test]
     fn requests_of_one_owner_are_listed_together_in_the_order_of_the_first() {
-        let pending: Vec<_> = [("a.one.test", "one.test"), ("two.test", "two.test"), ("b.one.test", "one.test")]
-            .into_iter()
-            .map(|(domain, group)| request(domain, group))
-            .collect();
+        let pending: Vec<_> = [
+            ("a.one.test", "one.test"),
+            ("two.test", "two.test"),
+            ("b.one.test", "one.test"),
+        ]
+        .into_iter()
+        .map(|(domain, group)| request(domain, group))
+        .collect();
         let order: Vec<_> = groups(&pending)
             .into_iter()
             .flatten()
@@ -435,6 +442,9 @@ mod tests {
             .collect();
         assert_eq!(order, ["a.one.test", "b.one.test", "two.test"]);
         assert_eq!(whole_group(&pending[0]), "**.one.test:*");
-        assert_eq!(whole_group(&request("2001:db8::1", "2001:db8::1")), "[2001:db8::1]:*");
+        assert_eq!(
+            whole_group(&request("2001:db8::1", "2001:db8::1")),
+            "[2001:db8::1]:*"
+        );
     }
 }

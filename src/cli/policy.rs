@@ -13,6 +13,8 @@ use super::failure::Failure;
 pub(super) struct Flags {
     allow: Vec<Entry>,
     unlisted: Option<Unlisted>,
+    /// Where neither the command line nor a file says.
+    otherwise: Unlisted,
     approval_timeout: Option<Duration>,
 }
 
@@ -21,7 +23,11 @@ impl Flags {
     ///
     /// # Errors
     /// Names the first entry that is none, or a time that is none.
-    pub(super) fn read(allow: &[String], asking: &AskArgs) -> Result<Self, Failure> {
+    pub(super) fn read(
+        allow: &[String],
+        asking: &AskArgs,
+        otherwise: Unlisted,
+    ) -> Result<Self, Failure> {
         let entries = allow
             .iter()
             .map(|text| text.parse().map_err(Failure::usage));
@@ -33,6 +39,7 @@ impl Flags {
                 (_, true) => Some(Unlisted::Reject),
                 _ => None,
             },
+            otherwise,
             approval_timeout: patience.transpose().map_err(Failure::usage)?,
         })
     }
@@ -40,7 +47,8 @@ impl Flags {
 
 /// What a session admits from the start, or from a reload on.
 pub(super) fn document(mut config: Config, flags: &Flags) -> PolicyDocument {
-    config.unlisted = flags.unlisted.unwrap_or(config.unlisted);
+    let unlisted = flags.unlisted.or(config.unlisted);
+    let unlisted = unlisted.unwrap_or(flags.otherwise);
     config.approval_timeout = flags.approval_timeout.or(config.approval_timeout);
     let group = |verdict, origin, entries: Vec<Entry>| {
         (!entries.is_empty()).then_some(RuleGroup {
@@ -49,7 +57,7 @@ pub(super) fn document(mut config: Config, flags: &Flags) -> PolicyDocument {
             entries,
         })
     };
-    let asking = asking(&config);
+    let asking = (unlisted == Unlisted::RequestApproval).then(|| asking(&config));
     let rules = [
         group(Verdict::Allow, Origin::Flag, flags.allow.clone()),
         group(Verdict::Allow, Origin::Config, config.allow),
@@ -65,16 +73,16 @@ pub(super) fn document(mut config: Config, flags: &Flags) -> PolicyDocument {
     }
 }
 
-/// How long what no rule covers waits for a person, if anybody is asked.
-fn asking(config: &Config) -> Option<Asking> {
+/// How long what no rule covers waits for a person.
+fn asking(config: &Config) -> Asking {
     let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
     let approval_timeout = config
         .approval_timeout
         .map_or_else(|| Asking::default().approval_timeout, seconds);
-    (config.unlisted == Unlisted::RequestApproval).then(|| Asking {
+    Asking {
         approval_timeout,
         unattended_timeout: config.unattended_timeout.map_or(approval_timeout, seconds),
-    })
+    }
 }
 
 /// The person's configuration.

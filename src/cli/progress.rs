@@ -25,6 +25,11 @@ impl<'a> Progress<'a> {
             attendants,
         }
     }
+
+    /// The session is over: those who attended it say their last word.
+    pub(super) async fn end(&self) {
+        self.attendants.end(self.out).await;
+    }
 }
 
 impl Report for Progress<'_> {

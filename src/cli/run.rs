@@ -1,13 +1,13 @@
 //! `run`: a command in a sandbox, from the first step to the last.
 
-use std::io::{IsTerminal, stderr, stdin};
+use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::config;
+use crate::config::{self, Unlisted};
 use crate::launcher::{
     CannotRun, Engine, Interrupted, OffLimits, Policy, Project, Request, Variable, VolumeSpec,
     run as launch, socket_path,
@@ -25,7 +25,12 @@ pub(super) async fn run(args: RunArgs, out: &Output) -> Result<ExitCode, Failure
     // Everything that was typed is understood before anything is made.
     let mut asking = args.asking;
     asking.ask |= args.prompt;
-    let flags = policy::Flags::read(&args.allow, &asking)?;
+    let alone = nobody_can_be_asked();
+    let otherwise = match alone {
+        true => Unlisted::Reject,
+        false => Unlisted::RequestApproval,
+    };
+    let flags = policy::Flags::read(&args.allow, &asking, otherwise)?;
     if args.prompt && !(stdin().is_terminal() && stderr().is_terminal()) {
         return Err(
             Failure::usage("--prompt asks in the terminal, and there is none")
@@ -71,9 +76,15 @@ pub(super) async fn run(args: RunArgs, out: &Output) -> Result<ExitCode, Failure
         policy,
     };
     let (desk, words) = mpsc::channel(1);
-    let attendants = Attendants::new(configured.notify_command, args.prompt.then_some(desk));
+    let attendants = Attendants::new(
+        configured.notify_command,
+        args.prompt.then_some(desk),
+        alone,
+    );
     let progress = Progress::new(out, attendants);
-    match launch(&engine, &request, &progress, words).await {
+    let outcome = launch(&engine, &request, &progress, words).await;
+    progress.end().await;
+    match outcome {
         Ok(outcome) => Ok(code(outcome.exit_code)),
         Err(error) => {
             if let Some(cannot) = error.downcast_ref::<CannotRun>() {
@@ -87,6 +98,12 @@ pub(super) async fn run(args: RunArgs, out: &Output) -> Result<ExitCode, Failure
             Err(error.into())
         }
     }
+}
+
+/// A job of a CI service (they all set CI) without any terminal.
+fn nobody_can_be_asked() -> bool {
+    let is_ci = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
+    is_ci && !(stdin().is_terminal() || stdout().is_terminal() || stderr().is_terminal())
 }
 
 /// The engine's socket; an engine that cannot be reached this way is told as such.

@@ -30,8 +30,8 @@ pub struct Config {
     pub image: Option<String>,
     /// Resolvers to ask, in the place of the host's.
     pub upstream_dns: Vec<SocketAddr>,
-    /// What becomes of a request that no rule covers.
-    pub unlisted: Unlisted,
+    /// What becomes of a request that no rule covers, if the file says.
+    pub unlisted: Option<Unlisted>,
     /// How long such a request waits for a person.
     pub approval_timeout: Option<Duration>,
     /// The same while nobody watches.
@@ -131,7 +131,7 @@ impl Config {
                 }
                 "upstream_dns" => config.upstream_dns = file.list(|item| item.text(resolver))?,
                 "image" => config.image = Some(file.one()?.text(image)?),
-                "unlisted_domain_behavior" => config.unlisted = file.one()?.text(unlisted)?,
+                "unlisted_domain_behavior" => config.unlisted = Some(file.one()?.text(unlisted)?),
                 "approval_timeout" => {
                     config.approval_timeout = Some(file.one()?.text(patience)?);
                 }

@@ -97,9 +97,9 @@ fn put_by_place(keys: &mut [Sorted], buckets: usize) {
     }
     let mut next = [0; PIECES];
     for at in 1..PIECES {
-        next[at] = ends[at - 1];
         ends[at] += ends[at - 1];
     }
+    next[1..].copy_from_slice(&ends[..PIECES - 1]);
     for at in 0..PIECES {
         while next[at] < ends[at] {
             let own = piece(keys[next[at]]);

@@ -15,10 +15,7 @@ const SHORT: usize = 5;
 
 /// The registered part of an allowed name that the registered part of this host looks like without
 /// being it: `example.com` for `exarnple.com`.
-pub fn resembled<'e>(
-    asked: &Host,
-    allowed: impl IntoIterator<Item = &'e Entry>,
-) -> Option<String> {
+pub fn resembled<'e>(asked: &Host, allowed: impl IntoIterator<Item = &'e Entry>) -> Option<String> {
     let Host::Name(name) = asked else { return None };
     let asked = Look::of(name.as_str())?;
     allowed

@@ -4,7 +4,7 @@ use std::process::{Child, Stdio};
 
 use crate::cli_terminal::Terminal;
 use crate::docker::{origin, reachable};
-use crate::support::{Bench, require};
+use crate::support::{Bench, Ran, require};
 
 /// `vibepit run --prompt -- sh -c SCRIPT` on a terminal, its output there or elsewhere.
 fn prompting(bench: &Bench, terminal: &Terminal, stdout: Stdio, script: &str) -> Child {
@@ -96,9 +96,57 @@ fn a_question_that_somebody_answers_elsewhere_goes_and_so_does_one_that_is_left(
 }
 
 #[test]
+fn a_command_that_ends_leaves_no_question_behind() {
+    if !require("docker") || !require("curl") {
+        return;
+    }
+    let (_resolver, config) = reachable("origin.test");
+    let bench = Bench::new(&format!("{config}approval_timeout = \"24h\"\n"));
+    let script = "curl -sS -m 3 http://one.test/; exit 5";
+    let mut terminal = Terminal::new();
+    let mut command = prompting(&bench, &terminal, terminal.stdio(), script);
+    terminal.shows("s(kip) ? ");
+    // Nobody answers, and curl gives up.
+    assert_eq!(command.wait().expect("its end").code(), Some(5));
+    bench.is_clean();
+}
+
+#[test]
 fn without_a_terminal_nobody_can_be_asked_in_it() {
     let bench = Bench::new("");
     let ran = bench.cli(&["run", "--prompt", "--", "true"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("vibepit pending --watch"), "{ran:?}");
+}
+
+/// APP-030.
+#[test]
+fn where_nobody_can_be_asked_a_session_refuses_at_once_and_says_at_its_end_what() {
+    if !require("docker") || !require("curl") {
+        return;
+    }
+    let (_resolver, config) = reachable("origin.test");
+    let bench = Bench::new("");
+    let own = bench.home.config().join("vibepit/config.toml");
+    std::fs::write(own, config).expect("a configuration that does not say whether to ask");
+    let script = "curl -sS -w '%{http_code} ' -o /dev/null -o /dev/null -o /dev/null http://origin.test:81/ \
+                  http://origin.test:81/ http://other.test/; exit 7";
+    let ran = Ran::of(
+        bench
+            .vibepit()
+            .env("CI", "true")
+            .args(["run", "--", "sh", "-c", script]),
+    );
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (Some(7), "403 403 403 "),
+        "{ran:?}"
+    );
+    for part in [
+        "origin.test:81 (2 times): run --allow 'origin.test:81' lets it through",
+        "other.test:80 (1 times)",
+    ] {
+        assert!(ran.stderr.contains(part), "{part}: {ran:?}");
+    }
+    bench.is_clean();
 }

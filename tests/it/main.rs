@@ -3,6 +3,9 @@
 mod support;
 
 mod asking;
+mod asking_many;
+mod asking_scopes;
+mod asking_shown;
 mod attacks;
 mod audit;
 mod cli;

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -162,6 +163,9 @@ fn the_linter_finds_nothing_in_a_shell_script() {
     for name in [
         ".ci/run",
         "contrib/bench/run",
+        "contrib/scripts/vibepit-choose",
+        "contrib/scripts/vibepit-notify",
+        "contrib/scripts/vibepit-pending-count",
         "contrib/scripts/vibepit-refused",
         "contrib/scripts/vibepit-top",
     ] {
@@ -195,4 +199,47 @@ fn what_waits_is_counted_and_chosen_with_the_scripts() {
         .env("CHOOSER", "grep one.test");
     assert_eq!(Ran::of(&mut choose).ok(), "approved one.test (once)\n");
     assert_eq!(count(), "vibepit: 1 waiting\n");
+}
+
+#[test]
+fn the_button_of_a_notification_answers_what_it_is_about() {
+    if !tools() {
+        return;
+    }
+    let proxy = Proxy::start("unlisted_domain_behavior = \"request_approval\"");
+    // In the place of a desktop: it shows what it was told, and presses a button.
+    let desktop = proxy.home.home().join("desktop");
+    std::fs::create_dir(&desktop).expect("a directory");
+    let program = desktop.join("notify-send");
+    let presses = "#!/bin/sh\nprintf '%s\\n' \"$@\" >\"$SHOWN\"\necho deny\n";
+    std::fs::write(&program, presses).expect("a program");
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("its mode");
+    let mut events = proxy.events(None);
+    let mut client = proxy.client();
+    client.send("CONNECT one.test:443 HTTP/1.1\r\nHost: one.test:443\r\n\r\n");
+    let request = events.until("domain-request-added");
+
+    let mut notify = script(&proxy, "vibepit-notify");
+    let mut directories = OsString::from(&desktop);
+    for (name, value) in notify.get_envs() {
+        if name == "PATH" {
+            directories.push(":");
+            directories.push(value.unwrap_or_default());
+        }
+    }
+    let shown = desktop.join("shown");
+    notify
+        .env("PATH", directories)
+        .env("SHOWN", &shown)
+        .env("VIBEPIT_SESSION", proxy.id())
+        .env("VIBEPIT_SESSION_NAME", "a <b>name</b>")
+        .env("VIBEPIT_REQUEST", request["id"].as_str().expect("an id"))
+        .env("VIBEPIT_DOMAIN", "one.test")
+        .env("VIBEPIT_PORT", "443");
+    let said = Ran::of(&mut notify).ok();
+    assert!(said.contains("denied one.test:443 once"), "{said}");
+    assert_eq!(client.answer().status(), 403);
+    let shown = std::fs::read_to_string(shown).expect("what was shown");
+    assert!(shown.contains("one.test:443 waits"), "{shown}");
+    assert!(!shown.contains('<'), "{shown}");
 }

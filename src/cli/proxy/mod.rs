@@ -13,7 +13,7 @@ use crate::api::{
     AuditPlace, ControlPoints, DecisionsPlace, Document, DoorAddresses, Doors, HostAccess,
     Identity, PolicyDocument, audit_file_name,
 };
-use crate::config::{self, Config};
+use crate::config::{self, Config, Unlisted};
 use crate::launcher::{pki, resolvers};
 use crate::proxy::{Proxy, Reload};
 use crate::session::{self, Control, Record, RuntimeDir, SessionDir, SessionId};
@@ -44,7 +44,7 @@ fn door_addresses(args: &ProxyArgs) -> DoorAddresses {
 async fn by_hand(args: ProxyArgs, out: &Output) -> Result<ExitCode, Failure> {
     let source = Source {
         file: args.config.clone(),
-        flags: policy::Flags::read(&args.allow, &args.asking)?,
+        flags: policy::Flags::read(&args.allow, &args.asking, Unlisted::RequestApproval)?,
     };
     // What cannot be used is told before anything is made.
     let (policy, notify_command) = source.read()?;
@@ -52,7 +52,7 @@ async fn by_hand(args: ProxyArgs, out: &Output) -> Result<ExitCode, Failure> {
     session::reap(&runtime).await.map_err(Failure::failed)?;
     let id = SessionId::random()?;
     let dir = SessionDir::create(&runtime, &id).map_err(Failure::failed)?;
-    let attendants = Attendants::new(notify_command, None);
+    let attendants = Attendants::new(notify_command, None, false);
     let outcome = serve_by_hand(&args, &dir, policy, source, &attendants, out).await;
     // Before what they speak to.
     drop(attendants);

@@ -98,15 +98,22 @@ impl Running<'_> {
         let mut ending = false;
         let mut proxy_gone = false;
         let mut grace = std::pin::pin!(None);
+        // While a question is on the screen the output waits, unless the command has ended.
         let mut question = false;
+        let mut ended = std::pin::pin!(self.wait());
+        let mut over = false;
         loop {
             tokio::select! {
                 done = &mut relay, if !question => return Ok(done?),
                 Ok(()) = asked.changed() => {
-                    question = *asked.borrow_and_update();
+                    question = *asked.borrow_and_update() && !over;
                     if !question {
                         self.redraw().await;
                     }
+                }
+                _ = &mut ended, if question => {
+                    over = true;
+                    question = false;
                 }
                 signal = signals.next() => match signal {
                     Signal::Resized => self.resize().await,

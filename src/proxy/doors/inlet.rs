@@ -308,7 +308,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Inlet<S> {
     /// client is watched whose request waits: what it says meanwhile is kept for later.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let me = &mut *self;
-        while me.presence.is_asked() && matches!(me.state, State::Head) && me.buffer.len() < AHEAD {
+        let goes_on = !matches!(me.state, State::Ended(_));
+        while me.presence.is_asked() && goes_on && me.buffer.len() < AHEAD {
             match read_more(&mut me.stream, cx, &mut me.buffer) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(1..)) => {}

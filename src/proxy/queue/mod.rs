@@ -36,6 +36,9 @@ const WAITING: usize = 16 * 1024;
 const WAITING_FOR_ONE: usize = WAITING / 4 * 3;
 /// Ends that are remembered, so that whoever comes second learns who was first.
 const ENDS: usize = 1024;
+/// Clients ask again by themselves, most of them some times within so long (measured: pip six
+/// times, cargo and apt four times): somebody who said no is not asked about each.
+const RETRIES: Duration = Duration::from_secs(15);
 /// A change of an entry is told at most this often.
 const UPDATES: Duration = Duration::from_millis(100);
 /// Whoever has looked at the list in the last so many seconds is watching.
@@ -80,8 +83,8 @@ struct State {
     tickets: u64,
     ends: std::collections::VecDeque<Settled>,
     missed: Missed,
-    /// Targets whose next request passes, until then.
-    armed: HashMap<Target, Instant>,
+    /// What the next requests for a target are told, until then.
+    standing: HashMap<Target, (Instant, Answer)>,
     /// Refusals for want of room since the last that was told, and when that was.
     overflow: (u64, Option<Instant>),
     over: bool,
@@ -141,8 +144,8 @@ impl Queue {
         if state.over {
             return Err(Answer::Ended);
         }
-        if state.armed.remove(target).is_some_and(|until| until > now) {
-            return Err(Answer::Once);
+        if let Some(answer) = state.standing_answer(target, now) {
+            return Err(answer);
         }
         let waiting_for_it = state.entries.get(target).map(|entry| entry.waiting());
         let no_room = match waiting_for_it {
@@ -255,15 +258,17 @@ impl Queue {
         let end = entry.settled(outcome, actor, Some(scope));
         self.ledger.request_removed(&end);
         let released = entry.release(answer);
-        if released == 0 && matches!(answer, Answer::Once) {
-            let now = Instant::now();
-            let mut state = self.lock();
-            state.armed.retain(|_, until| *until > now);
-            if state.armed.len() < ENTRIES {
-                state
-                    .armed
-                    .insert(entry.target, now + entry.asking.approval());
-            }
+        let stands = match answer {
+            Answer::Once if released == 0 => entry.asking.approval(),
+            Answer::Denied { .. } => RETRIES,
+            _ => return released,
+        };
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.standing.retain(|_, (until, _)| *until > now);
+        if state.standing.len() < ENTRIES {
+            let answer = (now + stands, answer.clone());
+            state.standing.insert(entry.target, answer);
         }
         released
     }
@@ -436,6 +441,16 @@ impl Queue {
 }
 
 impl State {
+    /// What was said of this target a moment ago: a yes passes one request, a no stands.
+    fn standing_answer(&mut self, target: &Target, now: Instant) -> Option<Answer> {
+        let (until, answer) = self.standing.get(target)?;
+        let answer = (*until > now).then(|| answer.clone());
+        if !matches!(answer, Some(Answer::Denied { .. })) {
+            self.standing.remove(target);
+        }
+        answer
+    }
+
     fn no_room_for(&self, target: &Target) -> bool {
         if self.entries.len() >= ENTRIES {
             return true;
@@ -475,3 +490,6 @@ impl Drop for Place {
         self.queue.leave(&self.target, self.ticket);
     }
 }
+
+#[cfg(test)]
+mod tests;

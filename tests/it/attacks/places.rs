@@ -179,7 +179,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
         &["FS-007"],
     ),
     (
-        "tests/it/asking.rs",
+        "tests/it/asking_many.rs",
         "a_flood_of_made_up_names_is_bounded_and_told_once",
         &["APP-001"],
     ),
@@ -209,7 +209,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
         &["APP-010", "APP-011"],
     ),
     (
-        "tests/it/asking.rs",
+        "tests/it/asking_many.rs",
         "of_two_who_decide_at_once_one_wins_and_the_other_learns_who",
         &["APP-012", "APP-013"],
     ),
@@ -219,7 +219,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
         &["APP-016"],
     ),
     (
-        "tests/it/asking.rs",
+        "tests/it/asking_scopes.rs",
         "a_denial_for_the_session_is_remembered_and_nobody_is_asked_again",
         &["APP-017"],
     ),
@@ -234,7 +234,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
         &["APP-025"],
     ),
     (
-        "tests/it/asking.rs",
+        "tests/it/asking_scopes.rs",
         "a_deny_that_came_meanwhile_outranks_an_approval",
         &["APP-026"],
     ),
@@ -347,13 +347,33 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
         "a_client_follows_no_symbolic_link_even_to_a_live_socket",
         &["UDS-016"],
     ),
+    (
+        "src/cli/pending.rs",
+        "a_long_name_keeps_the_part_that_somebody_registered_in_sight",
+        &["DISP-007"],
+    ),
+    (
+        "tests/it/asking_shown.rs",
+        "a_look_alike_of_an_allowed_name_is_pointed_out",
+        &["DISP-006"],
+    ),
+    (
+        "tests/it/asking.rs",
+        "the_name_is_resolved_once_somebody_has_approved_it_and_what_it_is_then_is_screened",
+        &["REB-013"],
+    ),
+    (
+        "tests/it/docker_prompt.rs",
+        "where_nobody_can_be_asked_a_session_refuses_at_once_and_says_at_its_end_what",
+        &["APP-030"],
+    ),
 ];
 
 /// Rows that wait for what is not built yet, and rows about what the design leaves out.
 pub(super) const LATER: &[(&str, Ids)] = &[
     (
-        "the screens on which a person decides",
-        &["APP-030", "APP-031", "DISP-006", "DISP-007", "REB-013"],
+        "letting everything through for a while, which vibepit does not do",
+        &["APP-031"],
     ),
     (
         "SOCKS5",

@@ -95,12 +95,12 @@ fn apt_downloads_at_its_first_try_what_is_approved_while_it_waits() {
 #[test]
 fn apt_shows_the_reason_phrase_of_a_denial() {
     // It asks for one file after the other, and a denial for once would be asked about as often.
-    APT.is_denied(Forwarded, "session", &[DENIED]);
+    APT.is_denied(Forwarded, &[DENIED]);
 }
 
 #[test]
 fn apt_shows_the_reason_phrase_of_a_denial_of_a_tunnel() {
-    APT.is_denied(Tunnelled, "session", &[DENIED]);
+    APT.is_denied(Tunnelled, &[DENIED]);
 }
 
 #[test]

@@ -70,13 +70,13 @@ fn cargo_fetches_at_its_first_try_what_is_approved_while_it_waits() {
 
 #[test]
 fn cargo_shows_a_denial_and_why() {
-    CARGO.is_denied(Forwarded, "once", &[DENIED, USE_THE_MIRROR]);
+    CARGO.is_denied(Forwarded, &[DENIED, USE_THE_MIRROR]);
 }
 
 #[test]
 fn cargo_shows_the_status_of_a_denial_of_a_tunnel() {
     // It tries three times more, and a denial for once would be asked about as often.
-    CARGO.is_denied(Tunnelled, "session", &[STATUS]);
+    CARGO.is_denied(Tunnelled, &[STATUS]);
 }
 
 #[test]

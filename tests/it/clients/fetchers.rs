@@ -40,12 +40,12 @@ fn curl_fetches_at_its_first_try_what_is_approved_while_it_waits() {
 
 #[test]
 fn curl_shows_a_denial_and_why() {
-    CURL.is_denied(Forwarded, "once", &[DENIED, USE_THE_MIRROR]);
+    CURL.is_denied(Forwarded, &[DENIED, USE_THE_MIRROR]);
 }
 
 #[test]
 fn curl_shows_the_status_of_a_denial_of_a_tunnel() {
-    CURL.is_denied(Tunnelled, "once", &[STATUS]);
+    CURL.is_denied(Tunnelled, &[STATUS]);
 }
 
 #[test]
@@ -62,12 +62,12 @@ fn wget_fetches_at_its_first_try_what_is_approved_while_it_waits() {
 
 #[test]
 fn wget_shows_the_reason_phrase_of_a_denial() {
-    WGET.is_denied(Forwarded, "once", &[DENIED]);
+    WGET.is_denied(Forwarded, &[DENIED]);
 }
 
 #[test]
 fn wget_shows_the_reason_phrase_of_a_denial_of_a_tunnel() {
-    WGET.is_denied(Tunnelled, "once", &[DENIED]);
+    WGET.is_denied(Tunnelled, &[DENIED]);
 }
 
 #[test]

@@ -85,12 +85,12 @@ fn git_clones_at_its_first_try_what_is_approved_while_it_waits() {
 
 #[test]
 fn git_shows_a_denial_and_why() {
-    GIT.is_denied(Forwarded, "once", &[DENIED, USE_THE_MIRROR]);
+    GIT.is_denied(Forwarded, &[DENIED, USE_THE_MIRROR]);
 }
 
 #[test]
 fn git_shows_the_status_of_a_denial_of_a_tunnel() {
-    GIT.is_denied(Tunnelled, "once", &[STATUS]);
+    GIT.is_denied(Tunnelled, &[STATUS]);
 }
 
 #[test]

@@ -47,12 +47,12 @@ fn go_downloads_at_its_first_try_what_is_approved_while_it_waits() {
 
 #[test]
 fn go_shows_a_denial_and_why() {
-    GO.is_denied(Forwarded, "once", &[DENIED, USE_THE_MIRROR]);
+    GO.is_denied(Forwarded, &[DENIED, USE_THE_MIRROR]);
 }
 
 #[test]
 fn go_shows_the_reason_phrase_of_a_denial_of_a_tunnel() {
-    GO.is_denied(Tunnelled, "once", &[DENIED]);
+    GO.is_denied(Tunnelled, &[DENIED]);
 }
 
 #[test]

@@ -80,9 +80,9 @@ impl Client {
         assert_eq!(names, expected, "it asked once");
     }
 
-    /// Somebody denies, for so long: it fails and says `shown`, in which `{target}` is the store.
+    /// Somebody denies once: it fails, whatever it tries again by itself, and says `shown`, in which `{target}` is the store.
     #[track_caller]
-    fn is_denied(&self, way: Way, scope: &str, shown: &[&str]) {
+    fn is_denied(&self, way: Way, shown: &[&str]) {
         if !require(self.program) {
             return;
         }
@@ -90,7 +90,7 @@ impl Client {
         let mut events = setting.proxy.events(None);
         let trying = setting.tries(self);
         let request = setting.held(&mut events);
-        let body = json!({"scope": scope, "reason": USE_THE_MIRROR});
+        let body = json!({"reason": USE_THE_MIRROR});
         setting.proxy.does(&path("deny", &request), &body);
         let ran = trying.end();
         setting.shows(&ran, shown);

@@ -58,12 +58,12 @@ fn npm_installs_at_its_first_try_what_is_approved_while_it_waits() {
 
 #[test]
 fn npm_shows_the_reason_phrase_of_a_denial() {
-    NPM.is_denied(Forwarded, "once", &[DENIED]);
+    NPM.is_denied(Forwarded, &[DENIED]);
 }
 
 #[test]
 fn npm_shows_the_reason_phrase_of_a_denial_of_a_tunnel() {
-    NPM.is_denied(Tunnelled, "once", &[DENIED]);
+    NPM.is_denied(Tunnelled, &[DENIED]);
 }
 
 #[test]

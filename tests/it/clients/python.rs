@@ -72,17 +72,13 @@ fn pip_installs_at_its_first_try_what_is_approved_while_it_waits() {
 #[test]
 fn pip_that_is_denied_says_that_it_found_nothing_and_not_why() {
     // An index's page that it does not get is one of several, and told with --verbose alone.
-    PIP.is_denied(
-        Forwarded,
-        "once",
-        &["No matching distribution found for thing"],
-    );
+    PIP.is_denied(Forwarded, &["No matching distribution found for thing"]);
 }
 
 #[test]
 fn pip_shows_the_reason_phrase_of_a_denial_of_a_tunnel() {
     // It tries five times more, and a denial for once would be asked about as often.
-    PIP.is_denied(Tunnelled, "session", &[DENIED]);
+    PIP.is_denied(Tunnelled, &[DENIED]);
 }
 
 #[test]
@@ -107,12 +103,12 @@ fn python_fetches_at_its_first_try_what_is_approved_while_it_waits() {
 
 #[test]
 fn python_shows_the_reason_phrase_of_a_denial() {
-    URLLIB.is_denied(Forwarded, "once", &[DENIED]);
+    URLLIB.is_denied(Forwarded, &[DENIED]);
 }
 
 #[test]
 fn python_shows_the_reason_phrase_of_a_denial_of_a_tunnel() {
-    URLLIB.is_denied(Tunnelled, "once", &[DENIED]);
+    URLLIB.is_denied(Tunnelled, &[DENIED]);
 }
 
 #[test]

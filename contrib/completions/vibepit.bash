@@ -430,7 +430,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__deny)
-            opts="-v -q -h --session --tcp --addr --for --scope --save --force --json --color --verbose --quiet --help"
+            opts="-v -q -h --session --tcp --addr --all --reason --for --scope --save --force --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -441,6 +441,10 @@ _vibepit() {
                     return 0
                     ;;
                 --addr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

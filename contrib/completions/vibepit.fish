@@ -113,12 +113,14 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -s q -l quiet -d 
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l reason -d 'What the sandbox is told, of requests that wait' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l for -d 'For how long: 90s, 10m, 2h, 1d. Without it: until the session ends' -r
-complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l scope -d 'How far it reaches: session, project (every session of this project), global (every session)' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l scope -d 'How far it reaches: once (of a request), session, project (every session of this project), global (every session)' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l all -d 'All requests that wait now'
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l save -d 'Save it for every session of this project: --scope project'
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l force -d 'Accept a wildcard over a public suffix, such as *.github.io'
 complete -c vibepit -n "__fish_vibepit_using_subcommand deny" -l json -d 'Print data as JSON; what streams prints one object a line'

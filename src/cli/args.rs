@@ -148,9 +148,10 @@ pub(super) enum Command {
     /// Keep the sandbox from something; outranks every allow.
     ///
     /// Closes the connections that are open and no longer allowed. The id of a request that
-    /// waits, or the start of one, refuses that request, once unless --scope says otherwise.
+    /// waits, or the start of one, refuses that request, once unless --scope says otherwise; so do
+    /// its host with --scope once or --reason, and --all.
     #[command(after_long_help = examples::DENY)]
-    Deny(AddArgs),
+    Deny(DenyArgs),
     /// List the requests that wait for you.
     ///
     /// What no rule covers waits until somebody decides, or until its time runs out. What nobody
@@ -298,18 +299,63 @@ pub(super) struct AddArgs {
     pub(super) force: bool,
 }
 
-impl AddArgs {
-    /// The same as a decision about requests, where the entries are ids of some.
+#[derive(Debug, Args)]
+pub(super) struct DenyArgs {
+    #[command(flatten)]
+    pub(super) reach: Reach,
+    /// What: an entry as with allow, or a request that waits: its id, the start of one, its host.
+    #[arg(required_unless_present = "all", value_name = "ENTRY|REQUEST")]
+    pub(super) entries: Vec<String>,
+    /// All requests that wait now.
+    #[arg(long, conflicts_with = "entries")]
+    pub(super) all: bool,
+    /// What the sandbox is told, of requests that wait.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    /// For how long: 90s, 10m, 2h, 1d. Without it: until the session ends.
+    #[arg(long = "for", value_name = "TIME")]
+    pub(super) ttl: Option<String>,
+    /// How far it reaches: once (of a request), session, project (every session of this project),
+    /// global (every session).
+    #[arg(long, value_name = "SCOPE", value_parser = scope)]
+    pub(super) scope: Option<Scope>,
+    /// Save it for every session of this project: --scope project.
+    #[arg(long, conflicts_with = "scope")]
+    pub(super) save: bool,
+    /// Accept a wildcard over a public suffix, such as *.github.io.
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+impl DenyArgs {
+    fn scope(&self) -> Option<Scope> {
+        self.scope.or_else(|| self.save.then_some(Scope::Project))
+    }
+
+    /// The same as a decision about requests that wait.
     pub(super) fn into_decision(self) -> DecideArgs {
+        let scope = self.scope();
         DecideArgs {
             reach: self.reach,
             requests: self.entries,
-            all: false,
-            scope: self.scope.or_else(|| self.save.then_some(Scope::Project)),
+            all: self.all,
+            scope,
             pattern: None,
             ttl: self.ttl,
-            reason: None,
+            reason: self.reason,
             yes: false,
+            force: self.force,
+        }
+    }
+
+    /// The same as rules.
+    pub(super) fn into_rules(self) -> AddArgs {
+        AddArgs {
+            scope: self.scope(),
+            reach: self.reach,
+            entries: self.entries,
+            ttl: self.ttl,
+            save: false,
             force: self.force,
         }
     }

@@ -55,7 +55,10 @@ Examples:
   Whatever allows it, until the session ends:
       vibepit deny telemetry.example.com
   Every name below, on every port:
-      vibepit deny '**.ads.example:*'";
+      vibepit deny '**.ads.example:*'
+  What waits, by its id, and all that waits:
+      vibepit deny 7f3a --reason 'use the mirror'
+      vibepit deny --all";
 
 pub(super) const PENDING: &str = "\
 Examples:

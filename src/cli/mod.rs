@@ -82,7 +82,7 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Command::Allow(args) => {
             one_thread()?.block_on(rules::add(Verdict::Allow, args, before, out))
         }
-        Command::Deny(args) => one_thread()?.block_on(rules::add(Verdict::Deny, args, before, out)),
+        Command::Deny(args) => one_thread()?.block_on(rules::deny(args, before, out)),
         Command::Pending(args) => one_thread()?.block_on(pending::list(args, before, out)),
         Command::Approve(args) => {
             one_thread()?.block_on(pending::decide(Verdict::Allow, args, before, out))

@@ -5,11 +5,20 @@ use std::process::ExitCode;
 use crate::api::{AddBody, RevokeBody, RuleView};
 use crate::policy::{Entry, Scope, Verdict};
 
-use super::args::{AddArgs, Reach, RevokeArgs};
+use super::args::{AddArgs, DenyArgs, Reach, RevokeArgs};
 use super::failure::Failure;
 use super::output::{Output, Tone, printable};
 use super::pending;
 use super::reach::client;
+
+/// Rules, or an answer to requests that wait.
+pub(super) async fn deny(args: DenyArgs, before: Reach, out: &Output) -> Result<ExitCode, Failure> {
+    let of_requests = args.all || args.reason.is_some() || args.scope == Some(Scope::Once);
+    if of_requests || args.entries.iter().all(|text| is_id(text)) {
+        return pending::decide(Verdict::Deny, args.into_decision(), before, out).await;
+    }
+    add(Verdict::Deny, args.into_rules(), before, out).await
+}
 
 pub(super) async fn add(
     verdict: Verdict,
@@ -17,9 +26,6 @@ pub(super) async fn add(
     before: Reach,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
-    if verdict == Verdict::Deny && args.entries.iter().all(|text| is_id(text)) {
-        return pending::decide(verdict, args.into_decision(), before, out).await;
-    }
     // A slip is told before a session is looked for.
     for text in &args.entries {
         let entry = if args.force {

@@ -23,6 +23,21 @@ fn the_commands_show_what_waits_and_answer_it() {
     let said = proxy.cli(&["deny", &id(&request)[..6]]).ok();
     assert!(said.contains("denied one.test:22 once"), "{said}");
     assert_eq!(client.answer().status(), 403);
+    let mut others: Vec<_> = ["two.test:22", "three.test:443", "four.test:443"]
+        .into_iter()
+        .map(|target| held(&proxy, target).0)
+        .collect();
+    let said = proxy
+        .cli(&["deny", "two.test", "--reason", "use https"])
+        .ok();
+    assert!(said.contains("denied two.test:22 once"), "{said}");
+    assert!(others[0].answer().text().contains("denied: use https"));
+    let said = proxy.cli(&["deny", "--all"]).ok();
+    assert_eq!(said.lines().count(), 2, "{said}");
+    for client in &mut others[1..] {
+        assert_eq!(client.answer().status(), 403);
+    }
+    assert_eq!(proxy.read("/rules")["rules"], json!([]));
     let ran = proxy.cli(&["approve", "one.test"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(

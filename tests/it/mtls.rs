@@ -135,6 +135,23 @@ async fn a_server_of_another_session_is_not_spoken_to() {
     );
 }
 
+/// FAIL-012. In the place of a machine whose clock is wrong, certificates that were made at another
+/// time than it is now.
+#[tokio::test]
+async fn a_clock_that_makes_certificates_invalid_ends_the_connection_with_the_reason() {
+    let years = time::Duration::days(3650);
+    for (made, reason) in [
+        (OffsetDateTime::now_utc() + years, "not valid yet"),
+        (OffsetDateTime::now_utc() - years, "expired"),
+    ] {
+        let session = mint(made).expect("the test's own part");
+        let (heard, answer) = meet(&session.server, client(&session.client)).await;
+        heard.unwrap_err();
+        let why = answer.unwrap_err().to_string();
+        assert!(why.contains(reason), "{why}");
+    }
+}
+
 #[tokio::test]
 async fn a_clients_certificate_does_not_make_a_server() {
     let session = session();

@@ -361,10 +361,12 @@ fn tell(answer: &Decided, out: &Output) -> Result<(), Failure> {
         (Scope::Global, _) => "everywhere".to_owned(),
     };
     out.line(format!("{word} {what} {long}"))?;
-    match answer.released {
-        0 => {}
-        1 => out.note("1 connection goes on"),
-        count => out.note(format!("{count} connections go on")),
+    match (answer.verdict, answer.released) {
+        (_, 0) => {}
+        (Verdict::Allow, 1) => out.note("1 connection goes on"),
+        (Verdict::Allow, count) => out.note(format!("{count} connections go on")),
+        (Verdict::Deny, 1) => out.note("1 connection is refused"),
+        (Verdict::Deny, count) => out.note(format!("{count} connections are refused")),
     }
     if let Some(path) = &answer.saved_to {
         out.note(format!("saved to {}", path.display()));

@@ -162,7 +162,7 @@ pub(super) async fn list(reach: &Reach, out: &Output) -> Result<ExitCode, Failur
     if out.json {
         out.json(&answer)?;
     } else if answer.rules.is_empty() {
-        out.note("no rules: everything is refused; vibepit allow HOST adds one");
+        out.note("there are no rules; vibepit allow HOST adds one");
     } else {
         let rows: Vec<_> = answer.rules.iter().map(row).collect();
         out.table(

@@ -138,6 +138,11 @@ impl Desk {
     }
 }
 
+/// What comes next begins a line: a question stands on the screen that nobody answers any more.
+pub(crate) async fn leave_question() {
+    show("\n").await;
+}
+
 /// The carriage return is for a raw terminal, and does no harm to another.
 async fn show(text: &str) {
     let text = text.replace('\n', "\r\n");

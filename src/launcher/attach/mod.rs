@@ -6,7 +6,7 @@ mod pump;
 mod stream;
 mod terminal;
 
-pub(crate) use desk::Desk;
+pub(crate) use desk::{Desk, leave_question};
 pub use desk::{Question, Word};
 pub(crate) use pump::{forward_raw, forward_split};
 pub(crate) use stream::{Channel, Demux, Input, Output, attach};

@@ -114,6 +114,7 @@ impl Running<'_> {
                 _ = &mut ended, if question => {
                     over = true;
                     question = false;
+                    attach::leave_question().await;
                 }
                 signal = signals.next() => match signal {
                     Signal::Resized => self.resize().await,

@@ -13,7 +13,8 @@ use crate::client::{Client, ClientError};
 use crate::policy::{Scope, Verdict};
 
 use super::allowed::Allowed;
-use super::args::{DecideArgs, PendingArgs, Reach};
+use super::args::Reach;
+use super::args::decide::{DecideArgs, PendingArgs};
 use super::failure::Failure;
 use super::output::{Output, Tone, printable};
 use super::reach::client;

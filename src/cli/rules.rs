@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use crate::api::{AddBody, RevokeBody, RuleView};
 use crate::policy::{Entry, Scope, Verdict};
 
-use super::args::{AddArgs, DenyArgs, Reach, RevokeArgs};
+use super::args::Reach;
+use super::args::decide::{AddArgs, DenyArgs, RevokeArgs};
 use super::failure::Failure;
 use super::output::{Output, Tone, printable};
 use super::pending;

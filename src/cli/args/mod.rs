@@ -1,14 +1,16 @@
 //! What can be typed. The help texts here are the source of the man pages and completions; a
 //! test compares those that are committed with what this says.
 
+pub(super) mod decide;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use self::decide::{AddArgs, DecideArgs, DenyArgs, PendingArgs, RevokeArgs};
 use super::examples;
-use crate::policy::Scope;
 
 /// Run a coding agent in a sandbox, and decide live what it may reach.
 ///
@@ -272,155 +274,6 @@ pub(super) struct SessionsArgs {
     /// Go on, and tell of each session that comes or goes.
     #[arg(long, short)]
     pub(super) watch: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct AddArgs {
-    #[command(flatten)]
-    pub(super) reach: Reach,
-    /// What: host, host:port, *.host, an address, a network.
-    ///
-    /// Without a port it means 80 and 443; `:*` is every port. `*` stands for one label, `**` for
-    /// one or more; neither covers the name behind it.
-    #[arg(required = true, value_name = "ENTRY")]
-    pub(super) entries: Vec<String>,
-    /// For how long: 90s, 10m, 2h, 1d. Without it: until the session ends.
-    #[arg(long = "for", value_name = "TIME")]
-    pub(super) ttl: Option<String>,
-    /// How far it reaches: session, project (every session of this project), global (every
-    /// session).
-    #[arg(long, value_name = "SCOPE", value_parser = scope)]
-    pub(super) scope: Option<Scope>,
-    /// Save it for every session of this project: --scope project.
-    #[arg(long, conflicts_with = "scope")]
-    pub(super) save: bool,
-    /// Accept a wildcard over a public suffix, such as *.github.io.
-    #[arg(long)]
-    pub(super) force: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct DenyArgs {
-    #[command(flatten)]
-    pub(super) reach: Reach,
-    /// What: an entry as with allow, or a request that waits: its id, the start of one, its host.
-    #[arg(required_unless_present = "all", value_name = "ENTRY|REQUEST")]
-    pub(super) entries: Vec<String>,
-    /// All requests that wait now.
-    #[arg(long, conflicts_with = "entries")]
-    pub(super) all: bool,
-    /// What the sandbox is told, of requests that wait.
-    #[arg(long, value_name = "TEXT")]
-    pub(super) reason: Option<String>,
-    /// For how long: 90s, 10m, 2h, 1d. Without it: until the session ends.
-    #[arg(long = "for", value_name = "TIME")]
-    pub(super) ttl: Option<String>,
-    /// How far it reaches: once (of a request), session, project (every session of this project),
-    /// global (every session).
-    #[arg(long, value_name = "SCOPE", value_parser = scope)]
-    pub(super) scope: Option<Scope>,
-    /// Save it for every session of this project: --scope project.
-    #[arg(long, conflicts_with = "scope")]
-    pub(super) save: bool,
-    /// Accept a wildcard over a public suffix, such as *.github.io.
-    #[arg(long)]
-    pub(super) force: bool,
-}
-
-impl DenyArgs {
-    fn scope(&self) -> Option<Scope> {
-        self.scope.or_else(|| self.save.then_some(Scope::Project))
-    }
-
-    /// The same as a decision about requests that wait.
-    pub(super) fn into_decision(self) -> DecideArgs {
-        let scope = self.scope();
-        DecideArgs {
-            reach: self.reach,
-            requests: self.entries,
-            all: self.all,
-            scope,
-            pattern: None,
-            ttl: self.ttl,
-            reason: self.reason,
-            yes: false,
-            force: self.force,
-        }
-    }
-
-    /// The same as rules.
-    pub(super) fn into_rules(self) -> AddArgs {
-        AddArgs {
-            scope: self.scope(),
-            reach: self.reach,
-            entries: self.entries,
-            ttl: self.ttl,
-            save: false,
-            force: self.force,
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PendingArgs {
-    #[command(flatten)]
-    pub(super) reach: Reach,
-    /// Go on, and show each request that comes, changes or goes.
-    #[arg(long, short)]
-    pub(super) watch: bool,
-    /// Also what was refused because nobody decided in time.
-    #[arg(long)]
-    pub(super) missed: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct DecideArgs {
-    #[command(flatten)]
-    pub(super) reach: Reach,
-    /// Which: an id, the start of one, a host, or host:port.
-    #[arg(required_unless_present = "all", value_name = "REQUEST")]
-    pub(super) requests: Vec<String>,
-    /// All that wait now.
-    #[arg(long, conflicts_with = "requests")]
-    pub(super) all: bool,
-    /// How far it reaches: once, session, project (every session of this project), global (every
-    /// session).
-    #[arg(long, value_name = "SCOPE", value_parser = scope)]
-    pub(super) scope: Option<Scope>,
-    /// A pattern that covers the host, such as *.example.com, in its place.
-    #[arg(long, value_name = "PATTERN")]
-    pub(super) pattern: Option<String>,
-    /// For how long: 90s, 10m, 2h, 1d; with scope session.
-    #[arg(long = "for", value_name = "TIME")]
-    pub(super) ttl: Option<String>,
-    /// What the sandbox is told of a denial.
-    #[arg(long, value_name = "TEXT", hide = true)]
-    pub(super) reason: Option<String>,
-    /// Do not ask whether a wildcard that is to be saved is meant.
-    #[arg(long, short)]
-    pub(super) yes: bool,
-    /// Accept a wildcard over a public suffix, such as *.github.io.
-    #[arg(long)]
-    pub(super) force: bool,
-}
-
-fn scope(text: &str) -> Result<Scope, String> {
-    match text {
-        "once" => Ok(Scope::Once),
-        "session" => Ok(Scope::Session),
-        "project" => Ok(Scope::Project),
-        "global" => Ok(Scope::Global),
-        _ => Err("it is one of once, session, project, global".to_owned()),
-    }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct RevokeArgs {
-    #[command(flatten)]
-    pub(super) reach: Reach,
-    /// The entries, as `vibepit rules` shows them.
-    #[arg(required = true, value_name = "ENTRY")]
-    pub(super) entries: Vec<String>,
 }
 
 #[derive(Debug, Args)]

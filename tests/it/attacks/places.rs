@@ -250,6 +250,16 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
     ),
     (
         "tests/it/docker.rs",
+        "the_sandbox_has_the_project_and_its_own_home_and_nothing_else_of_the_persons",
+        &["CTL-016"],
+    ),
+    (
+        "src/launcher/project.rs",
+        "a_vibepit_directory_that_is_not_one_is_refused",
+        &["CTL-018"],
+    ),
+    (
+        "tests/it/docker.rs",
         "a_volume_that_holds_an_engines_socket_or_vibepits_own_files_is_refused",
         &["BOX-001", "BOX-002"],
     ),
@@ -400,7 +410,10 @@ pub(super) const LATER: &[(&str, Ids)] = &[
             "WEB-001", "WEB-005", "WEB-006", "WEB-008", "WEB-009", "WEB-011", "WEB-014",
         ],
     ),
-    ("trust in project files", &["CTL-016", "CTL-017", "CTL-018"]),
+    (
+        "trust in project files, of which none is read yet",
+        &["CTL-017"],
+    ),
     ("presets", &["PIV-006"]),
     ("doctor", &["BOX-004", "BOX-005", "FS-005"]),
     ("the local runtime", &["BOX-021"]),

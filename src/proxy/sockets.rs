@@ -128,6 +128,9 @@ pub(super) fn listen_tcp(address: SocketAddr) -> Result<TcpListener, StartError>
             TcpSocket::new_v6()?
         };
         socket.set_reuseaddr(true)?;
+        // What is accepted has it too (on Linux a connection begins as a copy of its listener), so
+        // that no connection costs a call for it.
+        socket.set_nodelay(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
@@ -160,7 +163,7 @@ pub(super) fn local(listener: &TcpListener) -> Result<SocketAddr, StartError> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::UnixStream;
+    use tokio::net::{TcpStream, UnixStream};
 
     use super::*;
 
@@ -187,6 +190,14 @@ mod tests {
         drop(taken);
         let refused = std::net::TcpStream::connect(expected.http.unwrap()).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn what_a_door_accepts_sends_without_delay() {
+        let listener = listen_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let _client = TcpStream::connect(local(&listener).unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        assert!(accepted.nodelay().unwrap());
     }
 
     #[tokio::test]

@@ -148,7 +148,6 @@ impl NameServer {
 
     /// One TCP client: questions with their length in front (RFC 1035, section 4.2.2).
     async fn serve_stream(&self, mut stream: TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
         loop {
             let question = timeout(TCP_SILENCE, async {
                 let length = stream.read_u16().await?;

@@ -120,7 +120,6 @@ async fn serve_client(
     road: &Arc<Road>,
     abort: AbortHandle,
 ) -> io::Result<()> {
-    stream.set_nodelay(true)?;
     let mut buffer = BytesMut::with_capacity(1024);
     let Some(first) = read_head(&mut stream, &mut buffer).await? else {
         return Ok(());

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 
 use crate::config::{self, Unlisted};
 use crate::launcher::{
-    CannotRun, Engine, Interrupted, OffLimits, Policy, Project, Request, Variable, VolumeSpec,
-    run as launch, socket_path,
+    CannotRun, Engine, Interrupted, OffLimits, Policy, Project, Request, Surroundings, Variable,
+    VolumeSpec, run as launch,
 };
 use crate::session::RuntimeDir;
 
@@ -43,20 +43,18 @@ pub(super) async fn run(args: RunArgs, out: &Output) -> Result<ExitCode, Failure
     let volumes = each(&args.volume, |text| text.parse::<VolumeSpec>())?;
     let configured = policy::config()?;
     let runtime_dir = RuntimeDir::open_or_create().map_err(Failure::failed)?;
-    let socket = engine_socket()?;
-    let off_limits = OffLimits::of_host(&socket, &own_directories(&runtime_dir)?);
+    let around = Surroundings::of_this_process();
+    let off_limits = OffLimits::of_host(&around.sockets(), &own_directories(&runtime_dir)?);
     let home = std::env::var_os("HOME")
         .map(PathBuf::from)
         .filter(|home| home.is_absolute());
     let start = args.path.unwrap_or_else(|| Path::new(".").to_owned());
     let project = Project::find(&start, home.as_deref(), &off_limits).map_err(Failure::usage)?;
-    let engine = Engine::connect(socket).await.map_err(Failure::failed)?;
+    let engine = Engine::find(&around).await.map_err(Failure::failed)?;
 
-    let facts = engine.facts();
-    let kind = if facts.rootless { "rootless " } else { "" };
     out.note(format!(
-        "vibepit: {kind}Docker {}, project {}",
-        facts.version,
+        "vibepit: {}, project {}",
+        engine.facts(),
         project.path().display()
     ));
     let policy: Policy = Arc::new(move || {
@@ -104,12 +102,6 @@ pub(super) async fn run(args: RunArgs, out: &Output) -> Result<ExitCode, Failure
 fn nobody_can_be_asked() -> bool {
     let is_ci = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
     is_ci && !(stdin().is_terminal() || stdout().is_terminal() || stderr().is_terminal())
-}
-
-/// The engine's socket; an engine that cannot be reached this way is told as such.
-pub(super) fn engine_socket() -> Result<PathBuf, Failure> {
-    let docker_host = std::env::var("DOCKER_HOST").ok();
-    socket_path(docker_host.as_deref()).map_err(Failure::failed)
 }
 
 /// Where it is decided what the sandbox may reach: never within its own reach.

@@ -6,6 +6,7 @@
 mod attach;
 mod container;
 mod docker;
+mod endpoint;
 mod engine;
 mod image;
 mod job;
@@ -25,7 +26,8 @@ mod undo;
 
 pub use attach::{Question, Word};
 pub use docker::run;
-pub use engine::{Engine, EngineError, Facts, socket_path};
+pub use endpoint::{Endpoint, EndpointError, Surroundings};
+pub use engine::{Engine, EngineError, Facts, Kind};
 pub use offlimits::{Held, OffLimits, What};
 pub use project::{Project, ProjectError};
 pub use prune::{Pruned, prune, prune_directories};

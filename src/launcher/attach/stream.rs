@@ -3,8 +3,6 @@
 //! Not through the engine library: it reads the output of a terminal as if it were framed, so a
 //! program that prints a byte below 3 at the wrong moment would garble or stall it.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
@@ -13,9 +11,8 @@ use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadHalf, WriteHalf, split};
-use tokio::net::UnixStream;
 
-use super::super::engine::Engine;
+use super::super::engine::{Dial, Engine};
 
 /// What an error answer may weigh.
 const ERROR_BYTES: usize = 16 * 1024;
@@ -31,7 +28,7 @@ pub(crate) type Output = ReadHalf<TokioIo<Upgraded>>;
 
 /// Attaches to a container that has been created and not started yet, so that nothing is missed.
 pub(crate) async fn attach(engine: &Engine, container: &str) -> Result<(Output, Input)> {
-    let upgraded = request(&engine.facts().socket, &path(engine, container))
+    let upgraded = request(&engine.dial, &path(engine, container))
         .await
         .with_context(|| format!("cannot attach to the container {container}"))?;
     Ok(split(TokioIo::new(upgraded)))
@@ -45,11 +42,8 @@ fn path(engine: &Engine, container: &str) -> String {
     )
 }
 
-async fn request(socket: &Path, path: &str) -> Result<Upgraded> {
-    let stream = UnixStream::connect(socket).await?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection.with_upgrades());
+async fn request(dial: &Dial, path: &str) -> Result<Upgraded> {
+    let mut sender = dial.http().await?;
     let request = Request::builder()
         .method(Method::POST)
         .uri(path)

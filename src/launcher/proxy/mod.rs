@@ -101,7 +101,7 @@ pub(crate) async fn start(
         },
         policy: source.read().await?,
         doors: Doors::Held(PathBuf::from(holder::DOORS)),
-        control: container::control(&inspected)?,
+        control: container::control(engine.facts(), &inspected)?,
         tls: Some(minted.server),
         decisions: Some(DecisionsPlace {
             directory: PathBuf::from(DECISIONS_DIR),

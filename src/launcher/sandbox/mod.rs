@@ -147,10 +147,11 @@ pub(crate) async fn start(
             None => inside.prepare(launch, signals).await,
         },
         |image| {
-            super::container::create(
+            super::container::create_with_init(
                 engine,
                 &name,
                 plan.body(engine.facts(), &launch.names, image),
+                launch.report,
             )
         },
     )

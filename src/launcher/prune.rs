@@ -51,7 +51,7 @@ pub async fn prune_directories(runtime_dir: &RuntimeDir) -> Pruned {
 }
 
 /// Removes what dead sessions left: directories, containers.
-pub(crate) async fn leftovers(engine: &Engine, runtime_dir: &RuntimeDir) -> Pruned {
+pub async fn leftovers(engine: &Engine, runtime_dir: &RuntimeDir) -> Pruned {
     let mut pruned = prune_directories(runtime_dir).await;
     let outcome = remove_containers(engine, runtime_dir, &mut pruned).await;
     if let Err(error) = outcome {

@@ -8,6 +8,7 @@ mod container;
 mod docker;
 mod engine;
 mod image;
+mod job;
 mod labels;
 mod mounts;
 mod offlimits;

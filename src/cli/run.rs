@@ -17,7 +17,7 @@ use crate::session::RuntimeDir;
 use super::args::RunArgs;
 use super::attendants::Attendants;
 use super::failure::{Failure, Kind};
-use super::output::Output;
+use super::output::{Output, printable};
 use super::policy;
 use super::progress::Progress;
 
@@ -57,7 +57,7 @@ pub(super) async fn run(args: RunArgs, out: &Output) -> Result<ExitCode, Failure
     out.note(format!(
         "vibepit: {kind}Docker {}, project {}",
         facts.version,
-        project.path().display()
+        printable(&project.path().display().to_string())
     ));
     let policy: Policy = Arc::new(move || {
         let config = policy::config().map_err(|failure| anyhow::anyhow!(failure.message))?;

@@ -10,6 +10,7 @@ use super::attach::Word;
 use super::engine::Engine;
 use super::image;
 use super::labels::Names;
+use super::leavings::Before;
 use super::proxy::{self, Proxy};
 use super::prune;
 use super::report::Report;
@@ -42,6 +43,7 @@ pub async fn run(
     let name = name(request)?;
     let id = SessionId::random().context("no random bytes for the session's id")?;
     let directory = SessionDir::create(&request.runtime_dir, &id)?;
+    let before = Before::look(&request.project);
     let mut undo = Undo::default();
     let launch = Launch {
         engine,
@@ -55,6 +57,8 @@ pub async fn run(
     for sentence in undo.run().await {
         report.warning(&format!("{sentence}; `vibepit prune` will try again"));
     }
+    // Nothing of the sandbox runs any more.
+    before.tell(report);
     // Last: a directory whose lock is held tells everybody that its containers are in use.
     if let Err(error) = directory.remove() {
         report.warning(&error.to_string());

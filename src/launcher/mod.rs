@@ -4,13 +4,16 @@
 //! processes share the words of `api`, and nothing else.
 
 mod attach;
+mod command_line;
 mod container;
 mod docker;
 mod engine;
 mod image;
 mod job;
 mod labels;
+mod leavings;
 mod mounts;
+mod nofollow;
 mod offlimits;
 pub mod pki;
 mod project;

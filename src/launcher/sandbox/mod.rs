@@ -3,6 +3,7 @@
 mod container;
 mod environment;
 mod home;
+mod mounted;
 mod running;
 mod userland;
 mod volume;
@@ -140,6 +141,7 @@ pub(crate) async fn start(
             super::container::remove(&engine, &name).await
         });
     }
+    launch.request.project.still_there()?;
     let mut prepared = Some(image);
     super::container::create_from(
         async || match prepared.take() {
@@ -159,7 +161,9 @@ pub(crate) async fn start(
     signals.check()?;
     let (output, input) = attach::attach(engine, &name).await?;
     let command = inside.command.first().map_or("", String::as_str);
+    launch.request.project.still_there()?;
     running::start(engine, &name, command).await?;
+    mounted::check(launch, &name).await?;
     Ok(Sandbox {
         name,
         terminal: terminal.is_some(),

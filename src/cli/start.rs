@@ -100,7 +100,7 @@ impl Prepared {
         first_line(format!(
             "vibepit: {}, project {}",
             engine.facts(),
-            self.request.project.path().display()
+            printable(&self.request.project.path().display().to_string())
         ));
         Ok(Runtime::Docker(engine))
     }

@@ -4,6 +4,7 @@
 //! processes share the words of `api`, and nothing else.
 
 mod attach;
+mod command_line;
 mod container;
 mod docker;
 mod endpoint;
@@ -12,7 +13,9 @@ mod image;
 mod job;
 mod keeper;
 mod labels;
+mod leavings;
 mod mounts;
+mod nofollow;
 mod offlimits;
 pub mod pki;
 mod project;

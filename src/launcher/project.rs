@@ -1,9 +1,16 @@
 //! Which directory a session is about, and which directories it is never about.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::command_line::quoted;
+use super::nofollow::{Directory, Entry, Identity};
 use super::offlimits::{Held, OffLimits};
+
+/// The project's own settings for vibepit.
+pub(super) const META: &str = ".vibepit";
 
 /// Trees that belong to the system. A project may lie in some of them (a checkout in `/opt`, in
 /// `/usr/src`), but none of them is a project.
@@ -19,10 +26,13 @@ const KERNEL: [&str; 3] = ["/dev", "/proc", "/sys"];
 const SCRATCH: [&str; 3] = ["/tmp", "/var/tmp", "/root"];
 
 /// The directory that is mounted read-write at its own path: absolute, without symbolic links,
-/// and checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// checked, and held open, so that another one that takes its place is known from it.
+#[derive(Debug, Clone)]
 pub struct Project {
     path: PathBuf,
+    directory: Arc<Directory>,
+    /// Its `.vibepit` as it was found.
+    meta: Option<Identity>,
 }
 
 /// Why a directory is not taken for a project.
@@ -83,6 +93,17 @@ pub enum ProjectError {
         /// What it is.
         what: &'static str,
     },
+    /// Something else is where it was.
+    #[error(
+        "{} was replaced while the session started: {now}; the session was called off, and nothing \
+         is left of it: see who did that (`ls -ld {}`), and start again", .path.display(), quoted(.path)
+    )]
+    Replaced {
+        /// What was replaced: the project, or its `.vibepit`.
+        path: PathBuf,
+        /// What is there now.
+        now: &'static str,
+    },
 }
 
 impl Project {
@@ -121,8 +142,15 @@ impl Project {
         if let Some(held) = off.held_by(&path) {
             return Err(ProjectError::OffLimits { path, held });
         }
-        check_meta(&path)?;
-        Ok(Self { path })
+        // From here on this is the directory that is meant. A link that has appeared on the way
+        // since it was looked up ends it here.
+        let directory = Directory::at(&path).map_err(unusable)?;
+        let meta = meta(&directory, &path)?;
+        Ok(Self {
+            path,
+            directory: Arc::new(directory),
+            meta,
+        })
     }
 
     /// The directory.
@@ -130,9 +158,60 @@ impl Project {
         &self.path
     }
 
+    /// The directory itself, whatever its path leads to by now.
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
     /// The project's own settings, hidden from the sandbox, if it has any.
     pub(crate) fn meta(&self) -> Option<PathBuf> {
-        Some(self.path.join(".vibepit")).filter(|meta| meta.is_dir())
+        self.meta.map(|_| self.path.join(META))
+    }
+
+    /// Whether its path still leads to it, and its settings are still those that are hidden.
+    ///
+    /// Who mounts by path asks this before and after: whoever can rename a directory on the way
+    /// (a sandbox that has a part of it) could have another one mounted.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectError::Replaced`].
+    pub(crate) fn still_there(&self) -> Result<(), ProjectError> {
+        self.is_at(Directory::at(&self.path))
+    }
+
+    /// Whether a process that sees `root` as its root has this project at the same path.
+    ///
+    /// # Errors
+    ///
+    /// [`ProjectError::Replaced`].
+    pub(crate) fn is_seen_from(&self, root: Directory) -> Result<(), ProjectError> {
+        self.is_at(root.walk(&self.path))
+    }
+
+    fn is_at(&self, found: io::Result<Directory>) -> Result<(), ProjectError> {
+        let replaced = |now| ProjectError::Replaced {
+            path: self.path.clone(),
+            now,
+        };
+        match found {
+            Ok(found) if found.identity() == self.directory.identity() => {}
+            Ok(_) => return Err(replaced("another directory is there now")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(replaced("it is gone"));
+            }
+            Err(_) => return Err(replaced("its path leads through something else now")),
+        }
+        let replaced = |now| ProjectError::Replaced {
+            path: self.path.join(META),
+            now,
+        };
+        match (meta(&self.directory, &self.path)?, self.meta) {
+            (found, known) if found == known => Ok(()),
+            (None, _) => Err(replaced("it is gone")),
+            (Some(_), None) => Err(replaced("there was none")),
+            (Some(_), Some(_)) => Err(replaced("another directory is there now")),
+        }
     }
 }
 
@@ -165,13 +244,15 @@ fn too_much(path: &Path, home: Option<&Path>) -> Option<&'static str> {
     (system || kernel).then_some("a directory of the system")
 }
 
-fn check_meta(project: &Path) -> Result<(), ProjectError> {
-    let path = project.join(".vibepit");
-    let what = match path.symlink_metadata() {
-        Ok(found) if found.is_dir() => return Ok(()),
-        Ok(found) if found.is_symlink() => "symbolic link",
-        Ok(_) => "file",
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+/// The project's `.vibepit`, if it has one. It is never read through a link.
+fn meta(project: &Directory, path: &Path) -> Result<Option<Identity>, ProjectError> {
+    let path = path.join(META);
+    let what = match project.entry(OsStr::new(META)) {
+        Ok(Entry::Directory(found)) => return Ok(Some(found.identity())),
+        Ok(Entry::Link(_)) => "symbolic link",
+        Ok(Entry::File(_)) => "file",
+        Ok(Entry::Special(what)) => what,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(ProjectError::Unusable { path, source }),
     };
     Err(ProjectError::Meta { path, what })

@@ -14,6 +14,7 @@ use super::docker;
 use super::engine::Engine;
 use super::job::{Job, Spec};
 use super::keeper::Keeper;
+use super::leavings::Before;
 use super::proxy::Proxy;
 use super::prune;
 use super::report::Report;
@@ -177,6 +178,7 @@ async fn with_session<T>(
     let name = name(request)?;
     let id = SessionId::random().context("no random bytes for the session's id")?;
     let directory = SessionDir::create(&request.runtime_dir, &id)?;
+    let before = Before::look(&request.project);
     let launch = Launch {
         request,
         report,
@@ -188,6 +190,8 @@ async fn with_session<T>(
     for sentence in undo.run().await {
         report.warning(&format!("{sentence}; `vibepit prune` will try again"));
     }
+    // Nothing of the sandbox runs any more.
+    before.tell(report);
     // Last: a directory whose lock is held tells everybody that its containers are in use.
     if let Err(error) = directory.remove() {
         report.warning(&error.to_string());

@@ -4,6 +4,7 @@ mod container;
 mod environment;
 mod exec;
 mod home;
+mod mounted;
 mod userland;
 mod volume;
 
@@ -158,6 +159,7 @@ pub(crate) async fn start(
             super::container::remove(&engine, &name).await
         });
     }
+    launch.request.project.still_there()?;
     let mut prepared = Some(image);
     super::container::create_from(
         async || match prepared.take() {
@@ -178,7 +180,9 @@ pub(crate) async fn start(
     signals.check()?;
     let (output, input) = attach::attach(engine, &name).await?;
     let command = inside.command.first().map_or("", String::as_str);
+    launch.request.project.still_there()?;
     exec::start_container(engine, &name, command).await?;
+    mounted::check(containers, &name).await?;
     let job = Job {
         output: match terminal {
             Some(_) => Output::Terminal(Box::new(output)),

@@ -71,7 +71,7 @@ pub enum FromKeeper {
     },
     /// What there is to tell.
     Told(Told),
-    /// The session ends; the connection stays open until it is gone.
+    /// The session is going to end.
     Ending,
 }
 

@@ -2,12 +2,9 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
-
-use tokio::time::timeout;
 
 use crate::launcher::{
-    Engine, KeeperClient, Surroundings, leftovers, prune_directories, stop_launcher,
+    Engine, Surroundings, end_session, leftovers, prune_directories, stop_launcher,
 };
 use crate::session::{ChooseError, Found, RuntimeDir, among, discover};
 
@@ -15,9 +12,6 @@ use super::args::Reach;
 use super::args::start::DownArgs;
 use super::failure::Failure;
 use super::output::{Output, printable};
-
-/// How long a launcher may take to take everything away.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(args: DownArgs, before: Reach, out: &Output) -> Result<ExitCode, Failure> {
     let Some(runtime) = RuntimeDir::open().map_err(Failure::failed)? else {
@@ -84,9 +78,8 @@ async fn end(found: &Found) -> anyhow::Result<()> {
         // Its launcher is gone: what it left is pruned.
         return Ok(());
     }
-    let keeper = KeeperClient::of(found);
-    if let Ok(Ok(())) = timeout(PATIENCE, keeper.end()).await {
-        return Ok(());
+    match end_session(found).await {
+        Ok(()) => Ok(()),
+        Err(_) => stop_launcher(found).await,
     }
-    stop_launcher(found).await
 }

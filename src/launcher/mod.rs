@@ -32,7 +32,7 @@ mod undo;
 pub use attach::{Question, Word};
 pub use endpoint::{Endpoint, EndpointError, Surroundings};
 pub use engine::{Engine, EngineError, Facts, Kind};
-pub use keeper::{Ending, KeeperClient, stop_launcher, terminal};
+pub use keeper::{Ending, KeeperClient, end_session, stop_launcher, terminal};
 pub use offlimits::{Held, OffLimits, What};
 pub use project::{Project, ProjectError};
 pub use prune::{Pruned, leftovers, prune, prune_directories};

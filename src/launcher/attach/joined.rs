@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep};
 
@@ -19,7 +19,7 @@ use super::terminal::{Mode, size};
 /// How long a command that was asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What a signal does to a command, by the way in which its terminal goes away.
+/// What becomes of a command when our terminal goes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Farewell {
     /// The command ends with our terminal.
@@ -102,6 +102,7 @@ impl Joined<'_> {
         let (reader, mut reader_gone) = watch::channel(false);
         let mut relay = std::pin::pin!(forward(output, &reader));
         let mut ending = false;
+        let mut killed = false;
         let mut told_gone = false;
         let mut gone = std::pin::pin!(gone);
         let mut grace = std::pin::pin!(None);
@@ -141,7 +142,11 @@ impl Joined<'_> {
                     }
                 },
                 () = when(grace.as_mut().as_pin_mut()), if grace.is_some() => {
-                    grace.set(None);
+                    if killed {
+                        bail!("the command does not end, and goes on in the sandbox");
+                    }
+                    killed = true;
+                    grace.set(Some(sleep(GRACE)));
                     control.signal(Kill::Kill).await;
                 }
                 Ok(()) = reader_gone.changed(), if !ending => {

@@ -81,16 +81,9 @@ impl KeeperClient {
         }
     }
 
-    /// Ends the session, and waits until its launcher is gone.
-    ///
-    /// # Errors
-    ///
-    /// When it does not answer.
-    pub async fn end(&self) -> Result<()> {
-        let (mut stream, _) = self.ask_for(&ToKeeper::End).await?;
-        // It says nothing more: this is its end.
-        let _ = stream.read_u8().await;
-        Ok(())
+    /// Tells the keeper to end the session. The connection is to be held until that is done.
+    pub(super) async fn tell_to_end(&self) -> Result<UnixStream> {
+        Ok(self.ask_for(&ToKeeper::End).await?.0)
     }
 
     /// Runs a command in the sandbox, with our streams, to its end.

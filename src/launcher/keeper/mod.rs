@@ -27,7 +27,7 @@ use crate::session::SessionDir;
 use crate::transport::{peer, unix};
 
 pub use self::client::{Ending, KeeperClient, terminal};
-pub use self::stop::stop_launcher;
+pub use self::stop::{end_session, stop_launcher};
 
 /// Terminals at a time. More wait to be accepted.
 const TERMINALS: usize = 64;
@@ -182,8 +182,7 @@ async fn serve(mut stream: UnixStream, front: &Arc<Front>) -> Result<()> {
         ToKeeper::End => {
             wire::say(&mut stream, &FromKeeper::Ending).await?;
             front.end.send_replace(true);
-            // Until this process ends: that is how the other side learns that it is done.
-            std::future::pending().await
+            Ok(())
         }
         ToKeeper::Exec(order) => {
             let over = front.over.subscribe();

@@ -12,7 +12,6 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use rustix::process::{Pid, PidfdFlags, Signal as Number, pidfd_open, pidfd_send_signal};
 use serde_json::json;
-use std::os::fd::OwnedFd;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -154,7 +153,6 @@ pub(super) async fn start(engine: &Engine, container: &str, spec: &Spec) -> Resu
     let (over, ended) = watch::channel(false);
     let output = attach::Told::new(output, over);
     let control = Further {
-        process: process(engine, &id).await,
         engine: engine.clone(),
         id,
         command: command.to_owned(),
@@ -176,19 +174,27 @@ struct Further {
     engine: Engine,
     id: String,
     command: String,
-    process: Option<OwnedFd>,
     /// Its output is over.
     ended: watch::Receiver<bool>,
 }
 
-/// A handle, so that no other process is ever meant (pidfd_open(2)).
-async fn process(engine: &Engine, id: &str) -> Option<OwnedFd> {
-    let found = engine.docker.inspect_exec(id).await.ok()?;
-    let pid = Pid::from_raw(i32::try_from(found.pid?).ok()?)?;
-    pidfd_open(pid, PidfdFlags::empty()).ok()
-}
-
 impl Further {
+    /// Its process, while it runs.
+    async fn pid(&self) -> Option<Pid> {
+        let found = self.engine.docker.inspect_exec(&self.id).await.ok()?;
+        let pid = found.pid.filter(|_| found.running == Some(true))?;
+        Pid::from_raw(i32::try_from(pid).ok()?)
+    }
+
+    /// Through a handle that was taken while the process was known to run, so that no other process
+    /// is ever meant (pidfd_open(2)).
+    async fn send(&self, signal: Number) -> Option<()> {
+        let pid = self.pid().await?;
+        let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        (self.pid().await? == pid).then_some(())?;
+        pidfd_send_signal(process, signal).ok()
+    }
+
     async fn exit_code(&self) -> Result<i64> {
         let mut ended = self.ended.clone();
         // The other end of it goes with the output.
@@ -220,10 +226,9 @@ impl Control for Further {
     }
 
     fn signal(&self, signal: Kill) -> BoxFuture<'_, ()> {
-        if let Some(process) = &self.process {
-            let _ = pidfd_send_signal(process, number(signal));
-        }
-        Box::pin(std::future::ready(()))
+        Box::pin(async move {
+            let _ = self.send(number(signal)).await;
+        })
     }
 
     fn wait(&self) -> BoxFuture<'_, Result<i64>> {

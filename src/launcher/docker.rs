@@ -14,6 +14,7 @@ use super::leavings::Before;
 use super::proxy::{self, Proxy};
 use super::prune;
 use super::report::Report;
+use super::repository;
 use super::request::{Outcome, Request};
 use super::sandbox::{self, Inside};
 use super::signals::Signals;
@@ -43,6 +44,9 @@ pub async fn run(
     let name = name(request)?;
     let id = SessionId::random().context("no random bytes for the session's id")?;
     let directory = SessionDir::create(&request.runtime_dir, &id)?;
+    if let Some(sentence) = repository::missing(&request.project) {
+        report.warning(&sentence);
+    }
     let before = Before::look(&request.project);
     let mut undo = Undo::default();
     let launch = Launch {

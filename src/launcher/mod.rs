@@ -20,6 +20,7 @@ mod project;
 mod proxy;
 mod prune;
 mod report;
+mod repository;
 mod request;
 pub mod resolvers;
 mod sandbox;

@@ -260,7 +260,7 @@ fn meta(project: &Directory, path: &Path) -> Result<Option<Identity>, ProjectErr
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{create_dir, create_dir_all, write};
+    use std::fs::{create_dir, create_dir_all, remove_dir, remove_file, rename, write};
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -364,6 +364,58 @@ mod tests {
             error.contains("symbolic link") && error.contains("remove it"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_project_that_was_replaced_is_known_from_the_one_that_was_found() {
+        let (_guard, home) = home();
+        let path = home.join("code/app");
+        create_dir_all(&path).unwrap();
+        let project = Project::find(&path, Some(&home), &OffLimits::default()).unwrap();
+        project.still_there().unwrap();
+        let root = || Directory::at(Path::new("/")).unwrap();
+        project.is_seen_from(root()).unwrap();
+        let refused = |now: &str| {
+            for error in [project.still_there(), project.is_seen_from(root())] {
+                let error = error.unwrap_err().to_string();
+                let named = error.contains(path.to_str().unwrap());
+                assert!(named && error.contains(now), "{error}");
+            }
+        };
+        rename(&path, home.join("aside")).unwrap();
+        refused("it is gone");
+        create_dir(&path).unwrap();
+        refused("another directory");
+        remove_dir(&path).unwrap();
+        symlink(home.join("aside"), &path).unwrap();
+        refused("leads through something else");
+        remove_file(&path).unwrap();
+        rename(home.join("aside"), &path).unwrap();
+        project.still_there().unwrap();
+        rename(home.join("code"), home.join("away")).unwrap();
+        symlink(home.join("away"), home.join("code")).unwrap();
+        refused("leads through something else");
+    }
+
+    #[test]
+    fn settings_that_appear_or_are_replaced_are_not_those_that_are_hidden() {
+        let (_guard, home) = home();
+        let (path, meta) = (home.join("app"), home.join("app/.vibepit"));
+        create_dir(&path).unwrap();
+        let find = || Project::find(&path, Some(&home), &OffLimits::default()).unwrap();
+        let project = find();
+        create_dir(&meta).unwrap();
+        let error = project.still_there().unwrap_err().to_string();
+        assert!(error.contains(".vibepit was replaced"), "{error}");
+        let project = find();
+        project.still_there().unwrap();
+        rename(&meta, home.join("aside")).unwrap();
+        assert!(project.still_there().is_err());
+        symlink(home.join("aside"), &meta).unwrap();
+        assert!(matches!(
+            project.still_there(),
+            Err(ProjectError::Meta { .. })
+        ));
     }
 
     #[test]

@@ -213,9 +213,6 @@ mod tests {
         assert!(!same("[core]\n[branch \"a\"]\n\tbare = false\n"));
         // Continued, the line before would hide what follows.
         let continued = format!("[a]\n\tb = c\\\n{branch}");
-        assert_eq!(
-            without_branches(continued.as_bytes()),
-            continued.as_bytes()
-        );
+        assert_eq!(without_branches(continued.as_bytes()), continued.as_bytes());
     }
 }

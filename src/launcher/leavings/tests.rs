@@ -230,7 +230,12 @@ fn names_that_could_steer_a_terminal_or_a_shell_are_written_so_that_they_do_not(
     let bench = Bench::of_git();
     let before = bench.before();
     let hooks = bench.root.join(".git/hooks");
-    for name in [&b"a\nb"[..], b"\x1b]0;x\x07", b"\xff", "\u{202e}x".as_bytes()] {
+    for name in [
+        &b"a\nb"[..],
+        b"\x1b]0;x\x07",
+        b"\xff",
+        "\u{202e}x".as_bytes(),
+    ] {
         fs::write(hooks.join(OsStr::from_bytes(name)), "evil").unwrap();
     }
     fs::write(hooks.join("a; rm -rf '$HOME'"), "evil").unwrap();
@@ -272,7 +277,10 @@ fn whatever_is_put_there_looking_ends_soon() {
     let told = bench.told(&before);
     assert_eq!(told.len(), MOST_TOLD + 1, "{told:?}");
     assert!(told[MOST_TOLD].contains("more of this kind"));
-    assert!(told[0].starts_with(".git/hooks has too many files"), "{told:?}");
+    assert!(
+        told[0].starts_with(".git/hooks has too many files"),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -304,7 +312,10 @@ fn settings_of_vibepits_own_that_a_session_made_are_told() {
     bench.write(".vibepit/config.toml", "allow = [\"evil.example\"]\n");
     let told = bench.told(&before);
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with(".vibepit is a new directory"), "{told:?}");
+    assert!(
+        told[0].starts_with(".vibepit is a new directory"),
+        "{told:?}"
+    );
     let before = bench.before();
     bench.write(".vibepit/config.toml", "by the person, meanwhile");
     assert_eq!(before.compare(), []);

@@ -40,7 +40,10 @@ fn root(launch: &Launch<'_>, pid: i64) -> Option<Directory> {
     let outside = launch.directory.resolv_conf();
     let outside = Directory::at(&outside.parent()?.canonicalize().ok()?).ok()?;
     let own = file(&outside, launch.directory.resolv_conf().file_name()?)?;
-    let inside = file(&root.below(Path::new("etc")).ok()?, OsStr::new("resolv.conf"))?;
+    let inside = file(
+        &root.below(Path::new("etc")).ok()?,
+        OsStr::new("resolv.conf"),
+    )?;
     (own == inside).then_some(root)
 }
 

@@ -12,6 +12,7 @@ mod image;
 mod job;
 mod labels;
 mod leavings;
+mod mountinfo;
 mod mounts;
 mod nofollow;
 mod offlimits;

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -289,7 +290,7 @@ fn a_project_that_is_replaced_while_its_session_starts_is_not_the_sandboxs() {
             "there was none",
         ),
         (
-            START,
+            CREATE,
             |swap| symlink(&swap.victim, swap.project.join(".vibepit")).expect("a link"),
             nothing,
             "symbolic link",
@@ -383,5 +384,58 @@ fn a_work_tree_whose_repository_is_elsewhere_is_told_so_and_can_be_given_it() {
         let options = [runtime.options, &["--volume", &volume]].concat();
         assert_eq!(bench.run(&options, script).ok(), "first\n");
         bench.is_clean();
+    }
+}
+
+/// What a system is installed or built in has the host's own view of itself mounted.
+#[test]
+fn a_project_with_the_kernels_own_files_or_an_engines_socket_mounted_in_it_is_refused() {
+    for runtime in runtimes() {
+        if !require("root") || !require("mount") {
+            return;
+        }
+        let bench = Bench::new(NO_NAMES);
+        let chroot = bench.project().join("chroot");
+        for (mounts, named) in [
+            (&["-t", "proc", "proc"][..], "processes or devices"),
+            (&["--bind", "/dev"], "processes or devices"),
+            (&["--bind", "/run"], ".sock"),
+        ] {
+            fs::create_dir(&chroot).expect("a directory");
+            let mounted = Mounted::new(mounts, &chroot);
+            let ran = bench.run(runtime.options, "echo started");
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{ran:?}");
+            assert!(ran.stderr.contains(named), "{ran:?}");
+            let volume = format!("{}:/srv/x:ro", bench.project().display());
+            let elsewhere = bench.another_project();
+            let mut vibepit = bench.vibepit();
+            vibepit.arg("run").args(runtime.options).arg(&elsewhere);
+            let ran = Ran::of(vibepit.args(["--volume", &volume, "--", "echo", "started"]));
+            assert_ne!(ran.code, Some(0), "{ran:?}");
+            assert!(ran.stderr.contains(named), "{ran:?}");
+            drop(mounted);
+            fs::remove_dir(&chroot).expect("it is empty");
+            fs::remove_dir(elsewhere).expect("it is empty");
+        }
+        bench.is_clean();
+    }
+}
+
+/// Something mounted for a test.
+struct Mounted<'a>(&'a Path);
+
+impl<'a> Mounted<'a> {
+    #[track_caller]
+    fn new(what: &[&str], at: &'a Path) -> Self {
+        let done = Command::new("mount").args(what).arg(at).status();
+        assert!(done.expect("mount runs").success());
+        Self(at)
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        let done = Command::new("umount").arg(self.0).status();
+        assert!(done.expect("umount runs").success());
     }
 }

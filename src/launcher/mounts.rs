@@ -1,11 +1,11 @@
 //! Host paths that appear in a container, as the engine's API takes them. What may be mounted is
 //! judged elsewhere.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use bollard::models::{Mount, MountBindOptions, MountType};
+
+use super::mountinfo::{self, MountPoint};
 
 /// A host path at a place in the container.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,20 +37,14 @@ impl Bind {
 pub(crate) struct MountTable(Vec<PathBuf>);
 
 impl MountTable {
-    /// Reads `/proc/self/mountinfo`; an unreadable one counts as empty, and then a read-only
-    /// mount shows less, never more.
+    /// As it is now; an unreadable one counts as empty, and then a read-only mount shows less,
+    /// never more.
     pub(crate) fn read() -> Self {
-        Self::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default())
+        Self::of(mountinfo::read())
     }
 
-    /// The fifth field is the mount point, with blanks and backslashes in octal (proc(5)).
-    fn parse(table: &[u8]) -> Self {
-        let points = table.split(|byte| *byte == b'\n').filter_map(|line| {
-            let point = line.split(|byte| *byte == b' ').nth(4)?;
-            Some(PathBuf::from(OsString::from_vec(unescape(point))))
-        });
-        let mut points: Vec<PathBuf> = points.collect();
-        points.sort();
+    fn of(mounts: Vec<MountPoint>) -> Self {
+        let mut points: Vec<PathBuf> = mounts.into_iter().map(|mount| mount.path).collect();
         points.dedup();
         Self(points)
     }
@@ -118,28 +112,6 @@ fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, tail)) = rest.split_first() {
-        let octal = (*first == b'\\')
-            .then(|| std::str::from_utf8(tail.get(..3)?).ok())
-            .flatten()
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match octal {
-            Some(byte) => {
-                out.push(byte);
-                rest = &tail[3..];
-            }
-            None => {
-                out.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_read_only_bind_takes_what_is_mounted_below_it_along_read_only() {
-        let table = MountTable::parse(TABLE);
+        let table = MountTable::of(mountinfo::parse(TABLE));
         let parts = table.parts(&Bind::read_only("/usr", "/usr"));
         assert_eq!(
             parts,
@@ -170,18 +142,13 @@ mod tests {
 
     #[test]
     fn a_writable_bind_is_one_recursive_mount() {
-        let mounts = MountTable::parse(TABLE).mounts(&[Bind::writable("/usr", "/x")]);
+        let mounts =
+            MountTable::of(mountinfo::parse(TABLE)).mounts(&[Bind::writable("/usr", "/x")]);
         assert_eq!(mounts.len(), 1);
         let options = mounts[0].bind_options.as_ref().unwrap();
         assert_eq!(
             (mounts[0].read_only, options.non_recursive),
             (Some(false), Some(false))
         );
-    }
-
-    #[test]
-    fn a_truncated_escape_is_taken_as_it_stands() {
-        assert_eq!(unescape(b"a\\0"), b"a\\0");
-        assert_eq!(unescape(b"\\134\\012"), b"\\\n");
     }
 }

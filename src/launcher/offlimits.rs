@@ -4,6 +4,26 @@
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use super::mountinfo::{self, MountPoint, location};
+
+/// File systems that show the machine and not files. A directory that has one mounted in it, as one
+/// that a system is installed or built in has, would take it into the sandbox.
+const KERNEL: [&str; 13] = [
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "nsfs",
+    "proc",
+    "securityfs",
+    "sysfs",
+    "tracefs",
+];
+
 /// File names under which engines listen.
 const SOCKET_NAMES: [&str; 7] = [
     "docker.sock",
@@ -28,6 +48,8 @@ const SOCKET_PATHS: [&str; 5] = [
 #[derive(Debug, Clone, Default)]
 pub struct OffLimits {
     paths: Vec<(PathBuf, What)>,
+    /// What is mounted: a path may be off limits under another one.
+    mounts: Vec<MountPoint>,
 }
 
 /// Why a path is off limits.
@@ -37,6 +59,8 @@ pub enum What {
     EngineSocket,
     /// vibepit's own files.
     OwnDirectory,
+    /// A view of the machine that is no files.
+    Kernel,
 }
 
 /// A mount that is refused.
@@ -57,6 +81,10 @@ impl std::fmt::Display for Held {
                 "the container engine's socket {path}, and whoever can connect to that is root \
                  on this machine"
             ),
+            What::Kernel => write!(
+                f,
+                "{path}, where this machine's processes or devices are seen (unmount it first)"
+            ),
             What::OwnDirectory => write!(
                 f,
                 "vibepit's own directory {path}, where it is decided what the sandbox may reach"
@@ -74,7 +102,10 @@ impl OffLimits {
         sockets.extend(listening(
             &std::fs::read_to_string("/proc/net/unix").unwrap_or_default(),
         ));
-        Self::new(&sockets, own)
+        Self {
+            mounts: mountinfo::read(),
+            ..Self::new(&sockets, own)
+        }
     }
 
     /// These sockets and these directories.
@@ -85,6 +116,7 @@ impl OffLimits {
         let own = own.iter().map(|path| (resolve(path), What::OwnDirectory));
         Self {
             paths: sockets.chain(own).collect(),
+            mounts: Vec::new(),
         }
     }
 
@@ -109,6 +141,36 @@ impl OffLimits {
                 path: off.clone(),
                 what: *what,
             })
+            .or_else(|| self.mounted_in(path))
+    }
+
+    /// What is off limits of that which is mounted at or below a path: a mount takes along what
+    /// is mounted in it.
+    fn mounted_in(&self, path: &Path) -> Option<Held> {
+        let below = |mount: &&MountPoint| mount.path != path && mount.path.starts_with(path);
+        let below: Vec<&MountPoint> = self.mounts.iter().filter(below).collect();
+        let kernel = below
+            .iter()
+            .find(|mount| KERNEL.contains(&mount.kind.as_str()));
+        if let Some(mount) = kernel {
+            return Some(Held {
+                path: mount.path.clone(),
+                what: What::Kernel,
+            });
+        }
+        let mut shown: Vec<_> = below.iter().map(|mount| mount.location()).collect();
+        shown.extend(location(&self.mounts, path));
+        let off = self.paths.iter().find(|(off, what)| {
+            location(&self.mounts, off).is_some_and(|off| {
+                shown.iter().any(|shown| {
+                    shown.holds(&off) || (*what == What::OwnDirectory && off.holds(shown))
+                })
+            })
+        });
+        off.map(|(off, what)| Held {
+            path: off.clone(),
+            what: *what,
+        })
     }
 }
 
@@ -235,6 +297,43 @@ mod tests {
             );
         }
         assert_eq!(off.held_by(Path::new("/home/u/project")), None);
+    }
+
+    #[test]
+    fn what_is_mounted_in_a_directory_counts_as_being_in_it() {
+        let mut off = OffLimits::new(
+            &[PathBuf::from("/nowhere/run/engine.sock")],
+            &[PathBuf::from("/nowhere/config/vibepit")],
+        );
+        off.mounts = mountinfo::parse(
+            b"1 0 8:1 / / rw - ext4 /dev/a rw\n\
+              2 1 0:9 / /nowhere/run rw - tmpfs tmpfs rw\n\
+              3 1 0:9 / /p/chroot/run rw - tmpfs tmpfs rw\n\
+              4 1 8:1 /nowhere/config /p/settings rw - ext4 /dev/a rw\n\
+              5 1 8:1 /nowhere/config/vibepit/x /p/x rw - ext4 /dev/a rw\n\
+              6 1 0:4 / /p/built/proc rw - proc proc rw\n\
+              7 1 8:2 / /p/data rw - xfs /dev/b rw\n",
+        );
+        for (path, what) in [
+            ("/p", What::Kernel),
+            ("/p/built", What::Kernel),
+            ("/p/chroot", What::EngineSocket),
+            ("/p/chroot/run", What::EngineSocket),
+            ("/p/settings", What::OwnDirectory),
+            ("/p/settings/vibepit/y", What::OwnDirectory),
+            ("/p/x", What::OwnDirectory),
+        ] {
+            let held = off.held_by(Path::new(path)).expect(path);
+            assert_eq!(held.what, what, "{path}: {held}");
+        }
+        for path in [
+            "/p/data",
+            "/p/chroot/run/user",
+            "/p/settings/other",
+            "/p/built/src",
+        ] {
+            assert_eq!(off.held_by(Path::new(path)), None, "{path}");
+        }
     }
 
     #[test]

@@ -170,48 +170,59 @@ impl Project {
 
     /// Whether its path still leads to it, and its settings are still those that are hidden.
     ///
-    /// Who mounts by path asks this before and after: whoever can rename a directory on the way
-    /// (a sandbox that has a part of it) could have another one mounted.
+    /// Who mounts by path asks this before: whoever can rename a directory on the way (a sandbox
+    /// that has a part of it) could have another one mounted.
     ///
     /// # Errors
     ///
     /// [`ProjectError::Replaced`].
     pub(crate) fn still_there(&self) -> Result<(), ProjectError> {
-        self.is_at(Directory::at(&self.path))
+        self.is_at(Directory::at(&self.path))?;
+        self.has_meta(self.meta)
     }
 
-    /// Whether a process that sees `root` as its root has this project at the same path.
+    /// Whether a sandbox that has been started has this project at its path: `root` is what it sees
+    /// as its root, if that can be looked at. Settings where there were none may be its own work
+    /// by now.
     ///
     /// # Errors
     ///
     /// [`ProjectError::Replaced`].
-    pub(crate) fn is_seen_from(&self, root: Directory) -> Result<(), ProjectError> {
-        self.is_at(root.walk(&self.path))
+    pub(crate) fn was_mounted(&self, root: Option<Directory>) -> Result<(), ProjectError> {
+        self.is_at(match root {
+            Some(root) => root.walk(&self.path),
+            None => Directory::at(&self.path),
+        })?;
+        match self.meta {
+            Some(known) => self.has_meta(Some(known)),
+            None => Ok(()),
+        }
     }
 
     fn is_at(&self, found: io::Result<Directory>) -> Result<(), ProjectError> {
-        let replaced = |now| ProjectError::Replaced {
+        let now = match found {
+            Ok(found) if found.identity() == self.directory.identity() => return Ok(()),
+            Ok(_) => "another directory is there now",
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "it is gone",
+            Err(_) => "its path leads through something else now",
+        };
+        Err(ProjectError::Replaced {
             path: self.path.clone(),
             now,
+        })
+    }
+
+    fn has_meta(&self, known: Option<Identity>) -> Result<(), ProjectError> {
+        let now = match (meta(&self.directory, &self.path)?, known) {
+            (found, known) if found == known => return Ok(()),
+            (None, _) => "it is gone",
+            (Some(_), None) => "there was none",
+            (Some(_), Some(_)) => "another directory is there now",
         };
-        match found {
-            Ok(found) if found.identity() == self.directory.identity() => {}
-            Ok(_) => return Err(replaced("another directory is there now")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(replaced("it is gone"));
-            }
-            Err(_) => return Err(replaced("its path leads through something else now")),
-        }
-        let replaced = |now| ProjectError::Replaced {
+        Err(ProjectError::Replaced {
             path: self.path.join(META),
             now,
-        };
-        match (meta(&self.directory, &self.path)?, self.meta) {
-            (found, known) if found == known => Ok(()),
-            (None, _) => Err(replaced("it is gone")),
-            (Some(_), None) => Err(replaced("there was none")),
-            (Some(_), Some(_)) => Err(replaced("another directory is there now")),
-        }
+        })
     }
 }
 
@@ -260,7 +271,7 @@ fn meta(project: &Directory, path: &Path) -> Result<Option<Identity>, ProjectErr
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{create_dir, create_dir_all, write};
+    use std::fs::{create_dir, create_dir_all, remove_dir, remove_file, rename, write};
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -364,6 +375,66 @@ mod tests {
             error.contains("symbolic link") && error.contains("remove it"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_project_that_was_replaced_is_known_from_the_one_that_was_found() {
+        let (_guard, home) = home();
+        let path = home.join("code/app");
+        create_dir_all(&path).unwrap();
+        let project = Project::find(&path, Some(&home), &OffLimits::default()).unwrap();
+        project.still_there().unwrap();
+        let root = || Directory::at(Path::new("/")).unwrap();
+        project.was_mounted(Some(root())).unwrap();
+        let refused = |now: &str| {
+            let found = [
+                project.still_there(),
+                project.was_mounted(Some(root())),
+                project.was_mounted(None),
+            ];
+            for error in found {
+                let error = error.unwrap_err().to_string();
+                let named = error.contains(path.to_str().unwrap());
+                assert!(named && error.contains(now), "{error}");
+            }
+        };
+        rename(&path, home.join("aside")).unwrap();
+        refused("it is gone");
+        create_dir(&path).unwrap();
+        refused("another directory");
+        remove_dir(&path).unwrap();
+        symlink(home.join("aside"), &path).unwrap();
+        refused("leads through something else");
+        remove_file(&path).unwrap();
+        rename(home.join("aside"), &path).unwrap();
+        project.still_there().unwrap();
+        rename(home.join("code"), home.join("away")).unwrap();
+        symlink(home.join("away"), home.join("code")).unwrap();
+        refused("leads through something else");
+    }
+
+    #[test]
+    fn settings_that_appear_or_are_replaced_are_not_those_that_are_hidden() {
+        let (_guard, home) = home();
+        let (path, meta) = (home.join("app"), home.join("app/.vibepit"));
+        create_dir(&path).unwrap();
+        let find = || Project::find(&path, Some(&home), &OffLimits::default()).unwrap();
+        let project = find();
+        create_dir(&meta).unwrap();
+        let error = project.still_there().unwrap_err().to_string();
+        assert!(error.contains(".vibepit was replaced"), "{error}");
+        // A sandbox that runs may make some, and they are told of at its end.
+        project.was_mounted(None).unwrap();
+        let project = find();
+        project.still_there().unwrap();
+        rename(&meta, home.join("aside")).unwrap();
+        assert!(project.still_there().is_err());
+        assert!(project.was_mounted(None).is_err());
+        symlink(home.join("aside"), &meta).unwrap();
+        assert!(matches!(
+            project.still_there(),
+            Err(ProjectError::Meta { .. })
+        ));
     }
 
     #[test]

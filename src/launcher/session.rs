@@ -18,6 +18,7 @@ use super::leavings::Before;
 use super::proxy::Proxy;
 use super::prune;
 use super::report::Report;
+use super::repository;
 use super::request::{Outcome, Request};
 use super::sandbox;
 use super::signals::Signals;
@@ -178,6 +179,9 @@ async fn with_session<T>(
     let name = name(request)?;
     let id = SessionId::random().context("no random bytes for the session's id")?;
     let directory = SessionDir::create(&request.runtime_dir, &id)?;
+    if let Some(sentence) = repository::missing(&request.project) {
+        report.warning(&sentence);
+    }
     let before = Before::look(&request.project);
     let launch = Launch {
         request,

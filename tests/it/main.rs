@@ -41,6 +41,8 @@ mod notify;
 mod openapi;
 mod openapi_schema;
 mod peers;
+mod project;
+mod project_leavings;
 mod saving;
 mod scripts;
 mod sessions;

@@ -21,6 +21,7 @@ use self::places::Places;
 use super::command_line::quoted;
 use super::project::Project;
 use super::report::Report;
+use super::repository::GIT;
 
 /// So many findings are told; who left more is told about in one line.
 const MOST_TOLD: usize = 20;
@@ -170,7 +171,7 @@ impl Before {
         let git = |path: &Path| self.places.is_gits(path);
         let attributes = |path: &Path| path.file_name() == Some(OsStr::new(".gitattributes"));
         !git(path)
-            && self.then.seen.contains_key(Path::new(places::GIT))
+            && self.then.seen.contains_key(Path::new(GIT))
             && !changes.keys().any(|path| git(path) || attributes(path))
     }
 }

@@ -1,14 +1,11 @@
 //! Where things lie that run on the host by themselves: data.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use super::super::nofollow::Entry;
-use super::super::project::Project;
+use super::super::project::{META, Project};
+use super::super::repository::{GIT, elsewhere, within};
 use super::gitconfig;
 use super::look;
-
-/// The repository's own directory, or the file or link that says where it is.
-pub(super) const GIT: &str = ".git";
 
 /// What in a repository's directory makes git run something, or read its settings elsewhere.
 pub(super) const GIT_FILES: [&str; 7] = [
@@ -88,14 +85,11 @@ impl Places {
             trees: owned(TREES),
             repositories: vec![PathBuf::from(GIT)],
             // It is hidden from the sandbox otherwise, and out of its reach.
-            meta: project
-                .meta()
-                .is_none()
-                .then(|| PathBuf::from(super::super::project::META)),
+            meta: project.meta().is_none().then(|| PathBuf::from(META)),
         };
         let root = project.path();
-        if let Some(elsewhere) = git_elsewhere(project) {
-            places.repositories.extend(within(root, root, &elsewhere));
+        if let Some(store) = elsewhere(project) {
+            places.repositories.extend(within(root, root, &store));
         }
         for repository in places.repositories.clone() {
             let config = repository.join("config");
@@ -148,33 +142,4 @@ impl Places {
                 .filter(included)
                 .any(|file| file.0 == path)
     }
-}
-
-/// Where `.git` leads, if it is a link or one of git's pointers: a path that is relative to the
-/// project, or absolute.
-pub(super) fn git_elsewhere(project: &Project) -> Option<PathBuf> {
-    match project.directory().entry(GIT.as_ref()).ok()? {
-        Entry::Link(to) => Some(PathBuf::from(to)),
-        Entry::File(file) => {
-            let text = file.read(4096).ok()??;
-            let to = text.strip_prefix(b"gitdir:")?.trim_ascii();
-            Some(PathBuf::from(std::str::from_utf8(to).ok()?))
-        }
-        Entry::Directory(_) | Entry::Special(_) => None,
-    }
-}
-
-/// `path` as it is read in the directory `base`, relative to the project at `root`; nothing if it
-/// is outside. No link is looked at: whoever opens it follows none.
-pub(super) fn within(root: &Path, base: &Path, path: &Path) -> Option<PathBuf> {
-    let mut clean = PathBuf::new();
-    for step in base.join(path).components() {
-        match step {
-            Component::ParentDir => drop(clean.pop()),
-            Component::CurDir => {}
-            step => clean.push(step),
-        }
-    }
-    let inside = clean.strip_prefix(root).ok()?;
-    (inside != Path::new("")).then(|| inside.to_owned())
 }

@@ -159,9 +159,8 @@ pub(crate) async fn start(
             super::container::remove(&engine, &name).await
         });
     }
-    launch.request.project.still_there()?;
     let mut prepared = Some(image);
-    super::container::create_from(
+    let made = super::container::create_from(
         async || match prepared.take() {
             Some(image) => Ok(image),
             None => inside.prepare(containers, signals).await,
@@ -175,14 +174,20 @@ pub(crate) async fn start(
             )
         },
     )
-    .await
-    .context("the sandbox's container could not be made")?;
+    .await;
+    // Before the engine's word: that it cannot mount what is there now is a consequence.
+    let project = &launch.request.project;
+    project.still_there()?;
+    made.context("the sandbox's container could not be made")?;
     signals.check()?;
     let (output, input) = attach::attach(engine, &name).await?;
     let command = inside.command.first().map_or("", String::as_str);
-    launch.request.project.still_there()?;
-    exec::start_container(engine, &name, command).await?;
-    mounted::check(containers, &name).await?;
+    let started = exec::start_container(engine, &name, command).await;
+    match &started {
+        Ok(()) => mounted::check(containers, &name).await?,
+        Err(_) => project.still_there()?,
+    }
+    started?;
     let job = Job {
         output: match terminal {
             Some(_) => Output::Terminal(Box::new(output)),

@@ -27,11 +27,8 @@ pub(super) async fn check(containers: &Containers<'_>, sandbox: &str) -> Result<
     let project = &launch.request.project;
     let state = container::inspect(containers.engine, sandbox).await?.state;
     let pid = state.and_then(|state| state.pid).filter(|pid| *pid > 0);
-    match pid.and_then(|pid| root(launch, pid)) {
-        Some(root) => project.is_seen_from(root)?,
-        // It has ended already, or this user may not look at it.
-        None => project.still_there()?,
-    }
+    // Without a root it has ended already, or this user may not look at it.
+    project.was_mounted(pid.and_then(|pid| root(launch, pid)))?;
     Ok(())
 }
 

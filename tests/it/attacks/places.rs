@@ -254,9 +254,14 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
         &["CTL-016"],
     ),
     (
-        "src/launcher/project.rs",
-        "a_vibepit_directory_that_is_not_one_is_refused",
+        "tests/it/project.rs",
+        "whatever_stands_in_place_of_the_projects_settings_is_refused_by_name_and_not_touched",
         &["CTL-018"],
+    ),
+    (
+        "tests/it/project_leavings.rs",
+        "hooks_and_settings_that_a_session_changed_are_pointed_out_a_line_each",
+        &["BOX-017"],
     ),
     (
         "tests/it/docker.rs",
@@ -426,6 +431,6 @@ pub(super) const LATER: &[(&str, Ids)] = &[
             "PATH-011", "PIV-003", "PIV-005", "PIV-007",
         ],
     ),
-    // A covert channel to the person alone; git's hooks, which are the project's own.
-    ("nothing to send: documented", &["BOX-017", "PIV-017"]),
+    // A covert channel to the person alone.
+    ("nothing to send: documented", &["PIV-017"]),
 ];

@@ -134,6 +134,16 @@ impl Bench {
         sessions[0]["id"].as_str().expect("an id").to_owned()
     }
 
+    /// Removes what the engine keeps for a project of this bench.
+    pub(crate) fn forget_volumes(&self, project: &Path) {
+        debug_assert!(project.starts_with(self.home.home()));
+        let label = format!("x-vibepit.project-dir={}", project.display());
+        for name in engine::volumes(&label) {
+            let gone = engine::call("DELETE", &format!("/volumes/{name}"), b"");
+            assert!(thread::panicking() || gone.status() == 204, "{name}");
+        }
+    }
+
     /// Containers and directories of this bench's sessions.
     pub(crate) fn left(&self) -> Vec<String> {
         let label = self.label();
@@ -163,11 +173,7 @@ impl Drop for Bench {
             engine::call("DELETE", &format!("/containers/{name}?force=1&v=1"), b"");
         }
         for project in [self.project.clone(), self.home.home().join("another")] {
-            let label = format!("x-vibepit.project-dir={}", project.display());
-            for name in engine::volumes(&label) {
-                let gone = engine::call("DELETE", &format!("/volumes/{name}"), b"");
-                assert!(thread::panicking() || gone.status() == 204, "{name}");
-            }
+            self.forget_volumes(&project);
         }
         assert!(thread::panicking() || left.is_empty(), "left: {left:?}");
     }

@@ -7,6 +7,7 @@ pub mod api;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod inside;
 pub mod launcher;
 pub mod policy;
 pub mod proxy;

@@ -5,6 +5,7 @@ mod actions;
 mod answers;
 mod audit;
 mod document;
+pub mod enclosure;
 mod events;
 mod faults;
 mod keeper;

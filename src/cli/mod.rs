@@ -13,6 +13,7 @@ mod examples;
 mod exec;
 mod explain;
 mod failure;
+mod inside;
 mod logs;
 mod manual;
 mod notification;
@@ -45,6 +46,9 @@ use crate::policy::Verdict;
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
+    if let Some(code) = inside::run() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return failure::usage(&error),

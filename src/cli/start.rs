@@ -59,6 +59,7 @@ pub(super) fn prepare(
             command,
             env,
             volumes,
+            allow_userns: args.allow_userns,
             policy,
         },
         notify_command: configured.notify_command,
@@ -96,6 +97,13 @@ impl Prepared {
 
     /// What the session is to be made with. The first line of output says which it is.
     pub(super) async fn runtime(&self, first_line: &dyn Fn(String)) -> Result<Runtime, Failure> {
+        if self.runtime == RuntimeChoice::Local {
+            first_line(format!(
+                "vibepit: local, project {}",
+                printable(&self.request.project.path().display().to_string())
+            ));
+            return Ok(Runtime::Local);
+        }
         let engine = Engine::find(&self.around).await.map_err(Failure::failed)?;
         first_line(format!(
             "vibepit: {}, project {}",

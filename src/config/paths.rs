@@ -97,6 +97,15 @@ pub fn decisions_dir() -> Result<PathBuf, PathError> {
     state_directory(&["decisions"])
 }
 
+/// `$XDG_STATE_HOME/vibepit/homes/<project>`, the home of a project's sandboxes where no engine
+/// keeps it, made 0700 if it is not there.
+///
+/// # Errors
+/// As [`audit_dir`].
+pub fn home_dir(project: &Path) -> Result<PathBuf, PathError> {
+    state_directory(&["homes", &project_slug(project)])
+}
+
 /// What a project's file of decisions is called: readable, and no other project's.
 pub fn project_slug(project: &Path) -> String {
     let name = project.file_name().unwrap_or_default().to_string_lossy();

@@ -36,6 +36,8 @@ pub struct Request {
     pub env: Vec<Variable>,
     /// Further directories for the sandbox.
     pub volumes: Vec<VolumeSpec>,
+    /// The sandbox may make namespaces of its own (on the local runtime).
+    pub allow_userns: bool,
     /// What the proxy admits.
     pub policy: Policy,
 }

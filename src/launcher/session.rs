@@ -15,6 +15,7 @@ use super::engine::Engine;
 use super::job::{Job, Spec};
 use super::keeper::Keeper;
 use super::leavings::Before;
+use super::local;
 use super::proxy::Proxy;
 use super::prune;
 use super::report::Report;
@@ -30,6 +31,8 @@ use crate::session::{self, Control, Doors, Record, SessionDir, SessionId, discov
 pub enum Runtime {
     /// Containers of an engine.
     Docker(Engine),
+    /// Namespaces of this machine's kernel.
+    Local,
 }
 
 impl Runtime {
@@ -37,6 +40,7 @@ impl Runtime {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Docker(_) => "docker",
+            Self::Local => "local",
         }
     }
 }
@@ -63,6 +67,7 @@ pub(crate) struct Started {
 /// A sandbox, as commands are run in it.
 pub(crate) enum Sandbox {
     Docker(sandbox::Sandbox),
+    Local(local::Sandbox),
 }
 
 impl Sandbox {
@@ -70,6 +75,7 @@ impl Sandbox {
     pub(crate) async fn exec(&self, spec: &Spec) -> Result<Job> {
         match self {
             Self::Docker(sandbox) => sandbox.exec(spec).await,
+            Self::Local(sandbox) => sandbox.exec(spec).await,
         }
     }
 
@@ -77,6 +83,7 @@ impl Sandbox {
     fn container(&self) -> Option<String> {
         match self {
             Self::Docker(sandbox) => Some(sandbox.name().to_owned()),
+            Self::Local(_) => None,
         }
     }
 }
@@ -172,6 +179,7 @@ async fn with_session<T>(
     // What a crash left behind goes first. It must not keep anybody from starting.
     let left = match runtime {
         Runtime::Docker(engine) => prune::leftovers(engine, &request.runtime_dir).await,
+        Runtime::Local => prune::prune_directories(&request.runtime_dir).await,
     };
     for sentence in left.failed {
         report.warning(&sentence);
@@ -222,6 +230,7 @@ impl Launch<'_> {
             main,
         } = match runtime {
             Runtime::Docker(engine) => docker::start(self, engine, undo, signals).await?,
+            Runtime::Local => local::start(self, undo, signals).await?,
         };
         let keeper = Keeper::open(self.directory, Arc::clone(&sandbox), self.request)?;
         let record = self.record(runtime, &proxy, &sandbox)?;
@@ -269,6 +278,7 @@ impl Sandbox {
     async fn end(&self) -> Result<()> {
         match self {
             Self::Docker(sandbox) => sandbox.end().await,
+            Self::Local(sandbox) => sandbox.end().await,
         }
     }
 }

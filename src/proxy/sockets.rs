@@ -9,6 +9,7 @@ use std::path::Path;
 
 use tokio::net::{TcpListener, TcpSocket, UdpSocket, UnixListener};
 
+use crate::api::enclosure::DoorName;
 use crate::api::{DoorAddresses, Doors, Listening};
 use crate::transport::{handover, peer, unix};
 
@@ -16,11 +17,6 @@ use super::serve::StartError;
 
 /// Connections that may wait to be accepted; a short queue shows as stalls of a second.
 const BACKLOG: u32 = 4096;
-
-// What a socket is called while it is handed over.
-const HTTP: u8 = b'h';
-const DNS_UDP: u8 = b'u';
-const DNS_TCP: u8 = b't';
 
 /// The doors' sockets, open.
 #[derive(Debug, Default)]
@@ -63,16 +59,16 @@ impl Sockets {
         let mut sockets = Self::default();
         let (mut udp, mut tcp) = (None, None);
         for (name, socket) in handover::receive(&stream).await? {
-            match name {
-                HTTP => sockets.http = Some(listener(socket)?),
-                DNS_TCP => tcp = Some(listener(socket)?),
-                DNS_UDP => {
+            match DoorName::of(name) {
+                Some(DoorName::Http) => sockets.http = Some(listener(socket)?),
+                Some(DoorName::DnsTcp) => tcp = Some(listener(socket)?),
+                Some(DoorName::DnsUdp) => {
                     let socket = std::net::UdpSocket::from(socket);
                     socket.set_nonblocking(true)?;
                     udp = Some(UdpSocket::from_std(socket)?);
                 }
-                other => {
-                    let what = format!("an unknown door, {:?}", char::from(other));
+                None => {
+                    let what = format!("an unknown door, {:?}", char::from(name));
                     return Err(io::Error::new(io::ErrorKind::InvalidData, what));
                 }
             }
@@ -95,10 +91,11 @@ impl Sockets {
         };
         let mut named = Vec::new();
         if let Some(http) = &self.http {
-            named.push((HTTP, http.as_fd()));
+            named.push((DoorName::Http as u8, http.as_fd()));
         }
         if let Some((udp, tcp)) = &self.dns {
-            named.extend([(DNS_UDP, udp.as_fd()), (DNS_TCP, tcp.as_fd())]);
+            named.push((DoorName::DnsUdp as u8, udp.as_fd()));
+            named.push((DoorName::DnsTcp as u8, tcp.as_fd()));
         }
         handover::send(&stream, &named).await
     }

@@ -1,96 +1,13 @@
 //! What a program in the sandbox tries in order to get out, and what comes of each attempt.
 
-use std::fs;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use serde_json::{Value, json};
 
 use crate::docker::{NO_NAMES, own_addresses, reachable};
+pub(crate) use crate::support::probe::all;
+use crate::support::probe::attempt;
 use crate::support::{Bench, Resolver, Says, Shell, engine, require};
-
-/// Answers a list of attempts, one line each: `NAME: what came of it`.
-const PROBE: &str = r#"
-import ctypes, errno, json, socket, struct, sys
-from concurrent.futures import ThreadPoolExecutor
-
-def tried(attempt, *arguments):
-    try:
-        return attempt(*arguments)
-    except OSError as error:
-        return errno.errorcode.get(error.errno, type(error).__name__)
-
-def tcp(host, port):
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as connection:
-        connection.settimeout(5)
-        connection.connect((host, port))
-        return "connected"
-
-def udp(host, port):
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as connection:
-        connection.sendto(b"secret", (host, port))
-        return "sent"
-
-def around(host, port):
-    # Past the routing table: by every interface there is, to whoever is on its link.
-    came = set()
-    for _, name in socket.if_nameindex():
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name.encode())
-            came.add(tried(connection.sendto, b"secret", (host, port)))
-    return " ".join(map(str, came))
-
-def named(host, port):
-    socket.getaddrinfo(host, port)
-    return "resolved"
-
-def kind(family, kind, protocol):
-    socket.socket(family, kind, protocol).close()
-    return "opened"
-
-def ask(server, port, name, over):
-    question = struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0)
-    for label in name.split("."):
-        question += bytes([len(label)]) + label.encode()
-    question += struct.pack(">BHH", 0, 1, 1)
-    if over == "tcp":
-        connection = socket.create_connection((server, port), 5)
-        connection.settimeout(5)
-        connection.sendall(struct.pack(">H", len(question)) + question)
-        answer = connection.recv(4096)[2:]
-    else:
-        connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        connection.settimeout(5)
-        # Connected, so that a refusal is told (udp(7)).
-        connection.connect((server, port))
-        connection.send(question)
-        answer = connection.recv(4096)
-    return "rcode %d answers %d" % (answer[3] & 15, struct.unpack(">H", answer[6:8])[0])
-
-def call(number, *arguments):
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.syscall(number, *arguments) < 0:
-        raise OSError(ctypes.get_errno(), "")
-    return "done"
-
-def mount():
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"none", b"/mnt", b"tmpfs", 0, None) < 0:
-        raise OSError(ctypes.get_errno(), "")
-    return "done"
-
-ways = dict(tcp=tcp, udp=udp, around=around, named=named, kind=kind, ask=ask, call=call, mount=mount)
-def attempt(one):
-    name, way, arguments = one
-    return name + ": " + tried(ways[way], *arguments)
-
-# A namespace that a thread got would be that thread's own.
-with ThreadPoolExecutor(32) as attempts:
-    print(*attempts.map(attempt, json.load(sys.stdin)), sep="\n")
-"#;
 
 /// Runs the probe in a sandbox.
 pub(crate) fn probe(
@@ -98,29 +15,7 @@ pub(crate) fn probe(
     shell: &mut Shell,
     attempts: &[(&str, &str, Value)],
 ) -> Vec<(String, String)> {
-    let attempts: Vec<_> = attempts
-        .iter()
-        .map(|(name, way, how)| json!([name, way, how]))
-        .collect();
-    fs::write(bench.project().join("probe.py"), PROBE).expect("the probe");
-    let list = json!(attempts).to_string();
-    fs::write(bench.project().join("attempts.json"), list).expect("the attempts");
-    let said = shell.ask("/usr/bin/python3 probe.py < attempts.json");
-    let outcomes: Vec<_> = said
-        .lines()
-        .map(|line| line.rsplit_once(": ").unwrap_or_else(|| panic!("{said}")))
-        .map(|(name, outcome)| (name.to_owned(), outcome.to_owned()))
-        .collect();
-    assert_eq!(outcomes.len(), attempts.len(), "{said}");
-    outcomes
-}
-
-/// Nothing came of any of these.
-#[track_caller]
-pub(crate) fn all(outcomes: &[(String, String)], allowed: &[&str]) {
-    for (name, outcome) in outcomes {
-        assert!(allowed.contains(&outcome.as_str()), "{name}: {outcome}");
-    }
+    attempt(bench.project(), shell, attempts)
 }
 
 pub(crate) fn pointer<'a>(value: &'a Value, path: &str) -> &'a str {

@@ -48,9 +48,15 @@ const ROOMS: &[Room] = &[
         why: "it runs next to the sandbox: what runs on the host shares api with it, and no more",
     },
     Room {
+        name: "inside",
+        may_name: &["api", "transport"],
+        why: "it runs within the sandbox's namespaces: the launcher shares api with it, and no more",
+    },
+    Room {
         name: "launcher",
-        may_name: &["session", "config", "client", "policy", "api"],
-        why: "it runs on the host: what runs next to the sandbox shares api with it, and no more",
+        may_name: &["session", "config", "client", "policy", "api", "transport"],
+        why: "it runs on the host: what runs next to the sandbox shares api with it, and no more \
+              (over transport, descriptors go to the proxy and to the inside of a sandbox)",
     },
     Room {
         name: "cli",
@@ -63,6 +69,7 @@ const ROOMS: &[Room] = &[
             "config",
             "proxy",
             "launcher",
+            "inside",
         ],
         why: "nothing is above it but main",
     },
@@ -95,6 +102,8 @@ const OWNERS: &[(&str, &str)] = &[
     ("notify", "proxy"),
     ("toml_parser", "config"),
     ("toml", "proxy"),
+    ("landlock", "inside"),
+    ("seccompiler", "inside"),
     ("idna", "policy"),
     ("psl", "policy"),
 ];

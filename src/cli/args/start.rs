@@ -53,6 +53,12 @@ pub(in crate::cli) struct StartArgs {
     /// What the sandbox is made with; without this, a container engine where one answers.
     #[arg(long, value_enum, value_name = "RUNTIME")]
     pub(in crate::cli) runtime: Option<RuntimeChoice>,
+    /// Let the sandbox make namespaces and mounts of its own (on the local runtime).
+    ///
+    /// For browsers and build tools that have a sandbox of their own. More of the kernel is open to
+    /// what runs inside then.
+    #[arg(long)]
+    pub(in crate::cli) allow_userns: bool,
 }
 
 impl StartArgs {
@@ -67,6 +73,7 @@ impl StartArgs {
             (!self.volume.is_empty(), "--volume"),
             (self.image.is_some(), "--image"),
             (self.runtime.is_some(), "--runtime"),
+            (self.allow_userns, "--allow-userns"),
         ];
         given
             .into_iter()

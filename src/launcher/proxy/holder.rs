@@ -6,7 +6,6 @@
 //! that are broadcast or sent around the routing table (measured on Docker 20.10).
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -20,17 +19,7 @@ use super::super::labels::Names;
 use super::super::mounts::{Bind, MountTable};
 use super::container::SOCKET_DIR;
 use super::link::Link;
-
-/// Where the doors are. All of 127/8 is the loopback's (RFC 1122, 3.2.1.3); an address of its own
-/// keeps the proxy apart from what the sandbox runs on 127.0.0.1.
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 86, 80, 1);
-/// The HTTP door.
-const HTTP_PORT: u16 = 3128;
-/// The name server.
-const DNS_PORT: u16 = 53;
-
-/// What the sandbox is called in its own network.
-const HOSTNAME: &str = "vibepit";
+use crate::api::enclosure::{DNS_DOOR, HOSTNAME, HTTP_DOOR};
 
 /// Where the proxy gets the doors, as both containers see it.
 pub(super) const DOORS: &str = "/socket/doors.sock";
@@ -70,15 +59,14 @@ fn body(
     socket_dir: &Path,
     executable: &Executable,
 ) -> ContainerCreateBody {
-    let at = |port| SocketAddr::from((ADDRESS, port)).to_string();
     let arguments = [
         "proxy",
         "--hand-over",
         DOORS,
         "--http",
-        &at(HTTP_PORT),
+        &HTTP_DOOR.to_string(),
         "--dns",
-        &at(DNS_PORT),
+        &DNS_DOOR.to_string(),
     ];
     ContainerCreateBody {
         hostname: Some(HOSTNAME.to_owned()),

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -56,7 +56,25 @@ impl Link {
         W: AsyncWrite + Send + Unpin + 'static,
     {
         let document = ToProxy::Start(Box::new(document));
-        Self::start("the proxy", output, input, Some((document, reload)))
+        let speech = Speech::Framed(Demux::new(output));
+        Self::start("the proxy", speech, input, Some((document, reload)))
+    }
+
+    /// The same with a process, whose standard output and standard error are two streams.
+    pub(super) fn to_process<R, E, W>(
+        (output, error): (R, E),
+        input: W,
+        document: Document,
+        reload: Reload,
+    ) -> Self
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        E: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let document = ToProxy::Start(Box::new(document));
+        let speech = Speech::<R>::Apart(Some(Box::new(output)), Some(Box::new(error)));
+        Self::start("the proxy", speech, input, Some((document, reload)))
     }
 
     /// Begins to listen. A holder needs to be told nothing.
@@ -65,10 +83,16 @@ impl Link {
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
-        Self::start("the holder of the sandbox's network", output, input, None)
+        let speech = Speech::Framed(Demux::new(output));
+        Self::start("the holder of the sandbox's network", speech, input, None)
     }
 
-    fn start<R, W>(who: &'static str, output: R, input: W, told: Option<(ToProxy, Reload)>) -> Self
+    fn start<R, W>(
+        who: &'static str,
+        speech: Speech<R>,
+        input: W,
+        told: Option<(ToProxy, Reload)>,
+    ) -> Self
     where
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
@@ -83,7 +107,7 @@ impl Link {
             line: Vec::new(),
             tail: VecDeque::new(),
         };
-        let task = tokio::spawn(talk.run(Demux::new(output), document, ending));
+        let task = tokio::spawn(talk.run(speech, document, ending));
         Self {
             who,
             events,
@@ -140,6 +164,54 @@ fn said(tail: &str) -> String {
     }
 }
 
+/// What the other side says, on its standard output and its standard error.
+enum Speech<R> {
+    /// As an engine frames it.
+    Framed(Demux<R>),
+    /// Two streams; one that has ended is gone.
+    Apart(Option<End>, Option<End>),
+}
+
+type End = Box<dyn AsyncRead + Send + Unpin>;
+
+impl<R: AsyncRead + Unpin> Speech<R> {
+    /// The next piece, at most as long as `buffer`; `None` at the end.
+    async fn read<'b>(
+        &mut self,
+        buffer: &'b mut [u8],
+    ) -> std::io::Result<Option<(Channel, &'b [u8])>> {
+        let (output, error) = match self {
+            Self::Framed(frames) => return frames.read(buffer).await,
+            Self::Apart(output, error) => (output, error),
+        };
+        let half = buffer.len() / 2;
+        while output.is_some() || error.is_some() {
+            let (one, other) = buffer.split_at_mut(half);
+            let (channel, length) = tokio::select! {
+                length = read_some(output, one) => (Channel::Stdout, length?),
+                length = read_some(error, other) => (Channel::Stderr, length?),
+            };
+            match (channel, length) {
+                (Channel::Stdout, 0) => *output = None,
+                (Channel::Stderr, 0) => *error = None,
+                (Channel::Stdout, length) => return Ok(Some((channel, &buffer[..length]))),
+                (Channel::Stderr, length) => {
+                    return Ok(Some((channel, &buffer[half..half + length])));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Reads from a stream; from one that has ended nothing ever comes.
+async fn read_some(end: &mut Option<End>, buffer: &mut [u8]) -> std::io::Result<usize> {
+    match end {
+        Some(end) => end.read(buffer).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The side of the conversation that does the talking.
 struct Talk<W> {
     input: Option<W>,
@@ -153,7 +225,7 @@ struct Talk<W> {
 impl<W: AsyncWrite + Unpin> Talk<W> {
     async fn run<R>(
         mut self,
-        mut output: Demux<R>,
+        mut output: Speech<R>,
         document: Option<ToProxy>,
         ending: oneshot::Receiver<()>,
     ) where

@@ -2,6 +2,7 @@
 //! its document, and the wait until it admits. What happens in the containers is not known here.
 
 mod container;
+mod here;
 mod holder;
 mod host_ports;
 mod lifeline;
@@ -30,14 +31,16 @@ use crate::api::{
 use crate::client::{Client, Ends};
 use crate::config;
 
+pub(crate) use self::here::start_here;
 pub(crate) use self::link::Link;
+use self::policy::Source;
 
 /// A proxy that admits.
 pub(crate) struct Proxy {
     /// Its lifeline, and the way to hear of its end.
     pub(crate) link: Link,
-    /// The network that the sandbox will join, held.
-    _network: Link,
+    /// The network that the sandbox will join, held by a container.
+    _network: Option<Link>,
     _lifeline: Lifeline,
     /// Its doors.
     pub(crate) listening: Listening,
@@ -92,7 +95,7 @@ pub(crate) async fn start(
     let inspected = super::container::inspect(engine, &names.proxy()).await?;
     let control_tcp = container::published(&inspected)?;
     let minted = pki::mint(OffsetDateTime::now_utc())?;
-    let source = policy::Source::new(&launch.request.policy, socket_dir);
+    let source = Source::new(&launch.request.policy, socket_dir);
     let document = Document {
         session: Identity {
             id: names.id().to_string(),
@@ -129,7 +132,7 @@ pub(crate) async fn start(
     launch.directory.write_credentials(&minted.client)?;
     Ok(Proxy {
         link,
-        _network: network,
+        _network: Some(network),
         _lifeline: lifeline,
         listening,
         control_tcp,

@@ -18,7 +18,8 @@ use crate::api::PolicyDocument;
 #[derive(Clone)]
 pub(super) struct Source {
     policy: Policy,
-    ports: Arc<Mutex<HostPorts>>,
+    /// None for a proxy on this machine, which reaches them by itself.
+    ports: Option<Arc<Mutex<HostPorts>>>,
 }
 
 impl Source {
@@ -26,7 +27,15 @@ impl Source {
     pub(super) fn new(policy: &Policy, socket_dir: PathBuf) -> Self {
         Self {
             policy: Arc::clone(policy),
-            ports: Arc::new(Mutex::new(HostPorts::new(socket_dir))),
+            ports: Some(Arc::new(Mutex::new(HostPorts::new(socket_dir)))),
+        }
+    }
+
+    /// For a proxy that runs on this machine.
+    pub(super) fn here(policy: &Policy) -> Self {
+        Self {
+            policy: Arc::clone(policy),
+            ports: None,
         }
     }
 
@@ -37,14 +46,19 @@ impl Source {
             .await
             .context("the configuration could not be read")??;
         if document.upstream_dns.is_empty() {
-            document.upstream_dns = resolvers::reachable()?;
+            document.upstream_dns = match self.ports {
+                Some(_) => resolvers::reachable()?,
+                None => resolvers::of_this_host(),
+            };
         }
         document.screened.extend(resolvers::own_addresses());
-        self.ports
-            .lock()
-            .await
-            .serve(&document.allow_host_ports)
-            .context("the host's ports cannot be served to the session")?;
+        if let Some(ports) = &self.ports {
+            ports
+                .lock()
+                .await
+                .serve(&document.allow_host_ports)
+                .context("the host's ports cannot be served to the session")?;
+        }
         Ok(document)
     }
 

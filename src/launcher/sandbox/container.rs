@@ -21,7 +21,7 @@ const PIDS: i64 = 4096;
 const MEMORY_SHARE: (i64, i64) = (3, 4);
 
 /// Places that programs write to on a root that is read-only.
-const SCRATCH: [&str; 3] = ["/tmp", "/var/tmp", "/run"];
+pub(in crate::launcher) const SCRATCH: [&str; 3] = ["/tmp", "/var/tmp", "/run"];
 const SCRATCH_OPTIONS: &str = "rw,exec,nosuid,nodev,mode=1777";
 
 /// What lies over a directory that the sandbox is not to see.

@@ -10,6 +10,7 @@ mod volume;
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
@@ -28,6 +29,7 @@ use super::session::Launch;
 use super::signals::Signals;
 use super::undo::Undo;
 
+pub(super) use self::container::SCRATCH;
 pub use self::environment::{Variable, VariableError};
 pub(crate) use self::userland::Userland;
 pub use self::volume::{VolumeError, VolumeSpec};
@@ -35,11 +37,11 @@ pub use self::volume::{VolumeError, VolumeSpec};
 /// What a sandbox will see, looked up and judged before anything is made.
 pub(crate) struct Inside {
     /// The host's programs; none when the person named an image.
-    userland: Option<Userland>,
-    home: PathBuf,
+    pub(super) userland: Option<Userland>,
+    pub(super) home: PathBuf,
     home_volume: String,
-    volumes: Vec<Volume>,
-    command: Vec<String>,
+    pub(super) volumes: Vec<Volume>,
+    pub(super) command: Vec<String>,
 }
 
 impl Inside {
@@ -67,6 +69,26 @@ impl Inside {
                 .push(spec.resolve(&request.off_limits, &taken)?);
         }
         Ok(inside)
+    }
+
+    /// `NAME=VALUE`, what every command in the sandbox has.
+    pub(super) fn environment(
+        &self,
+        request: &Request,
+        proxy: SocketAddr,
+        terminal: bool,
+    ) -> Vec<String> {
+        let environment = Environment {
+            proxy,
+            home: &self.home,
+            host_path: self
+                .userland
+                .is_some()
+                .then(|| std::env::var("PATH").unwrap_or_default()),
+            term: std::env::var("TERM").ok().filter(|_| terminal),
+            variables: &request.env,
+        };
+        environment.list()
     }
 
     /// Makes sure that the engine has the image and the home volume.
@@ -135,22 +157,14 @@ pub(crate) async fn start(
         .request
         .terminal()
         .then(|| attach::size().unwrap_or((24, 80)));
-    let environment = Environment {
-        proxy: proxy.listening.http.context("the proxy has no HTTP door")?,
-        home: &inside.home,
-        host_path: inside
-            .userland
-            .is_some()
-            .then(|| std::env::var("PATH").unwrap_or_default()),
-        term: std::env::var("TERM").ok().filter(|_| terminal.is_some()),
-        variables: &launch.request.env,
-    };
+    let http = proxy.listening.http.context("the proxy has no HTTP door")?;
+    let environment = inside.environment(launch.request, http, terminal.is_some());
     let plan = container::Plan {
         inside,
         project: launch.request.project.path(),
         meta: launch.request.project.meta(),
         resolv_conf: resolv_conf(launch, proxy)?,
-        env: environment.list(),
+        env: environment,
         terminal,
     };
     {

@@ -4,10 +4,11 @@ use std::env;
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 
 /// Whether a component is here: `docker` (an engine that answers), `root`, `low-ports` (ports
 /// below 1024 may be listened on), `ipv6` (there is a loopback of it), `rootless` (what an engine
-/// without root is made of), or else a program.
+/// without root is made of), `user-namespaces` (they may be made), or else a program.
 ///
 /// Without it a test is skipped and says so; unless `VIBEPIT_TEST_REQUIRE` names the component, in
 /// a list with commas, or is `all`: then the test fails.
@@ -36,6 +37,10 @@ fn is_here(name: &str) -> bool {
         "low-ports" => TcpListener::bind("127.99.99.99:80").is_ok(),
         "ipv6" => TcpListener::bind("[::1]:0").is_ok(),
         "rootless" => rootless(),
+        "user-namespaces" => Command::new("unshare")
+            .args(["--user", "--net", "--map-current-user", "true"])
+            .output()
+            .is_ok_and(|ran| ran.status.success()),
         program => on_path(program),
     }
 }

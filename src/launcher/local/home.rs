@@ -1,0 +1,22 @@
+//! The sandbox's home directory: one for each project, in vibepit's own state, so that tools keep
+//! their caches and the person's real home is never there.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::config;
+
+/// The directory, made if it is not there, and what it is known by: between this look at it and its
+/// mount it must not become another one.
+pub(super) fn of(project: &Path) -> Result<(PathBuf, (u64, u64))> {
+    let directory = config::home_dir(project)?;
+    let found = directory.symlink_metadata();
+    let found = found.with_context(|| format!("the home {}", directory.display()))?;
+    // What is above it may be a link of the person's own.
+    let resolved = directory
+        .canonicalize()
+        .with_context(|| format!("the home {}", directory.display()))?;
+    Ok((resolved, (found.dev(), found.ino())))
+}

@@ -1,0 +1,78 @@
+//! A session without an engine: this machine's kernel parts the sandbox off. The steps of its start,
+//! in order. What happens within the sandbox's namespaces is `inside`'s, and only spoken to here.
+
+mod channel;
+mod enclosure;
+mod home;
+mod kernel;
+mod plan;
+mod sandbox;
+mod streams;
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use self::enclosure::Enclosure;
+use super::attach;
+use super::job::Spec;
+use super::proxy;
+use super::request::Purpose;
+use super::sandbox::Inside;
+use super::session::{self, Launch, Started};
+use super::signals::Signals;
+use super::undo::Undo;
+
+pub use self::kernel::{LocalError, LocalFacts, possible};
+pub(crate) use self::sandbox::Sandbox;
+
+/// Starts the sandbox, the proxy and then the command.
+///
+/// # Errors
+///
+/// When a step fails; a [`LocalError`] where this machine does not allow it at all.
+pub(crate) async fn start(
+    launch: &Launch<'_>,
+    undo: &mut Undo,
+    signals: &mut Signals,
+) -> Result<Started> {
+    let request = launch.request;
+    let inside = Inside::of(request)?;
+    let plan = plan::of(request, &inside)?;
+    launch.report.step("starting the sandbox");
+    let (mut enclosure, doors) = {
+        let starting = Enclosure::start(undo);
+        signals.unless_called_off(starting).await??
+    };
+    enclosure.tell(&plan).await?;
+    launch.report.step("starting the proxy");
+    let proxy = proxy::start_here(launch, doors, undo, signals).await?;
+    signals.unless_called_off(enclosure.ready()).await??;
+    let http = proxy.listening.http.context("the proxy has no HTTP door")?;
+    let environment = inside.environment(request, http, false);
+    let sandbox = Sandbox::new(enclosure, environment);
+    let main = match request.purpose {
+        Purpose::Keep => sandbox.life(),
+        Purpose::Command => {
+            let terminal = request
+                .terminal()
+                .then(|| attach::size().unwrap_or((24, 80)));
+            let term = std::env::var("TERM").ok().filter(|_| terminal.is_some());
+            let spec = Spec {
+                command: inside.command.clone(),
+                env: term
+                    .map(|term| format!("TERM={term}"))
+                    .into_iter()
+                    .collect(),
+                directory: request.project.path().to_owned(),
+                terminal,
+            };
+            signals.unless_called_off(sandbox.exec(&spec)).await??
+        }
+    };
+    Ok(Started {
+        proxy,
+        sandbox: Arc::new(session::Sandbox::Local(sandbox)),
+        main,
+    })
+}

@@ -1,0 +1,201 @@
+//! `vibepit run --runtime local` under test, for whoever runs the tests and, where that is root, for
+//! an ordinary user too.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{PermissionsExt, lchown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::Uid;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde_json::Value;
+
+use super::{Home, Ran, Shell, require};
+
+/// A user whom no account names.
+const ORDINARY: u32 = 12_345;
+
+/// A project and its environment.
+pub(crate) struct Local {
+    pub(crate) home: Home,
+    project: PathBuf,
+    /// Who runs vibepit, if not whoever runs the tests.
+    user: Option<u32>,
+}
+
+/// Runs a test for each kind of person, where this machine parts off sandboxes.
+#[track_caller]
+pub(crate) fn each(config: &str, test: impl Fn(&Local)) {
+    if !require("user-namespaces") {
+        return;
+    }
+    test(&Local::new(config, None));
+    if Uid::effective().is_root() && require("setpriv") {
+        test(&Local::new(config, Some(ORDINARY)));
+    }
+}
+
+impl Local {
+    pub(crate) fn new(config: &str, user: Option<u32>) -> Self {
+        let home = Home::new();
+        home.write_own_config(config);
+        let project = home.home().join("project");
+        fs::create_dir(&project).expect("the project");
+        let local = Self {
+            home,
+            project,
+            user,
+        };
+        if user.is_some() {
+            let base = local.home.home();
+            let base = base.parent().expect("the environment");
+            fs::set_permissions(base, fs::Permissions::from_mode(0o755)).expect("its mode");
+            for place in [
+                local.home.home(),
+                local.home.config(),
+                local.home.state(),
+                local.home.runtime(),
+            ] {
+                local.give(&place);
+            }
+        }
+        local
+    }
+
+    /// Makes something, and what is in it, the person's.
+    pub(crate) fn give(&self, path: &Path) {
+        let Some(user) = self.user else { return };
+        lchown(path, Some(user), Some(user)).expect("root gives it away");
+        if path.is_dir() && !path.is_symlink() {
+            for entry in fs::read_dir(path).expect("a directory") {
+                self.give(&entry.expect("an entry").path());
+            }
+        }
+    }
+
+    /// Whether the person is root.
+    pub(crate) fn is_root(&self) -> bool {
+        self.uid() == 0
+    }
+
+    pub(crate) fn uid(&self) -> u32 {
+        self.user.unwrap_or(Uid::effective().as_raw())
+    }
+
+    pub(crate) fn project(&self) -> &Path {
+        &self.project
+    }
+
+    /// A program that the person runs in the project.
+    pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
+        let program = program.as_ref();
+        let mut command = match self.user {
+            None => self.home.command(program),
+            Some(user) => {
+                let user = user.to_string();
+                let mut command = self.home.command("setpriv");
+                command
+                    .args(["--reuid", &user, "--regid", &user, "--clear-groups", "--"])
+                    .arg(program);
+                command
+            }
+        };
+        command.current_dir(&self.project);
+        command
+    }
+
+    /// `vibepit run --runtime local OPTIONS`, to be gone on with.
+    pub(crate) fn vibepit(&self, options: &[&str]) -> Command {
+        let mut command = self.command(super::binary());
+        command.args(["run", "--runtime", "local"]).args(options);
+        command
+    }
+
+    /// A command of vibepit's to its end.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(super::binary()).args(arguments))
+    }
+
+    /// A script in a sandbox to its end.
+    pub(crate) fn run(&self, options: &[&str], script: &str) -> Ran {
+        Ran::of(self.vibepit(options).args(["--", "sh", "-c", script]))
+    }
+
+    /// A shell in a sandbox. When this returns, the session is announced.
+    #[track_caller]
+    pub(crate) fn shell(&self, options: &[&str]) -> Shell {
+        let mut shell = self.start(options, &["sh"]);
+        assert_eq!(shell.ask("echo here"), "here\n");
+        shell
+    }
+
+    /// A command in a sandbox that is not waited for.
+    #[track_caller]
+    pub(crate) fn start(&self, options: &[&str], command: &[&str]) -> Shell {
+        Shell::spawn(self.vibepit(options).arg("--").args(command))
+    }
+
+    /// The records of the sessions that run.
+    #[track_caller]
+    pub(crate) fn sessions(&self) -> Vec<Value> {
+        let said: Value =
+            serde_json::from_str(&self.cli(&["sessions", "--json"]).ok()).expect("JSON");
+        said["sessions"].as_array().expect("a list").clone()
+    }
+
+    /// Nothing of any session is there, but what is meant to stay.
+    #[track_caller]
+    pub(crate) fn is_clean(&self) {
+        let directory = self.home.runtime().join("vibepit");
+        let entries = fs::read_dir(directory).into_iter().flatten();
+        let left: Vec<_> = entries
+            .map(|entry| entry.expect("an entry").file_name())
+            .filter(|name| name.len() == 16)
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+/// A process, however it ends: its number may be another's by then, and this is not.
+pub(crate) struct Process {
+    pub(crate) pid: i32,
+    pub(crate) line: String,
+    descriptor: OwnedFd,
+}
+
+impl Process {
+    /// All that came of a process, itself left out.
+    pub(crate) fn below(pid: i32) -> Vec<Self> {
+        let mut found = Vec::new();
+        let tasks = format!("/proc/{pid}/task");
+        for task in fs::read_dir(tasks).into_iter().flatten().flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            for child in children.split_whitespace() {
+                let child: i32 = child.parse().expect("a number");
+                let handle = pidfd_open(Pid::from_raw(child).expect("a pid"), PidfdFlags::empty());
+                let line = fs::read_to_string(format!("/proc/{child}/cmdline"));
+                let (Ok(descriptor), Ok(line)) = (handle, line) else {
+                    continue;
+                };
+                found.push(Self {
+                    pid: child,
+                    line: line.replace('\0', " ").trim().to_owned(),
+                    descriptor,
+                });
+                found.extend(Self::below(child));
+            }
+        }
+        found
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn ends(&self) {
+        let mut waiting = [PollFd::new(self.descriptor.as_fd(), PollFlags::POLLIN)];
+        let patience = PollTimeout::try_from(super::PATIENCE).expect("a time");
+        let ended = poll(&mut waiting, patience).expect("a wait");
+        assert_eq!(ended, 1, "{} goes on", self.line);
+    }
+}

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::config::{self, Unlisted};
 use crate::launcher::{
-    CannotRun, Engine, Interrupted, KeeperClient, OffLimits, Policy, Project, Purpose, Request,
-    Runtime, Surroundings, Variable, VolumeSpec,
+    CannotRun, Engine, EngineError, Interrupted, KeeperClient, OffLimits, Policy, Project, Purpose,
+    Request, Runtime, Surroundings, Variable, VolumeSpec,
 };
 use crate::session::{Found, RuntimeDir, live};
 
@@ -63,7 +63,10 @@ pub(super) fn prepare(
             policy,
         },
         notify_command: configured.notify_command,
-        runtime: args.runtime.unwrap_or(RuntimeChoice::Auto),
+        runtime: match args.runtime {
+            Some(runtime) => runtime,
+            None => RuntimeChoice::of_environment()?,
+        },
         around,
     })
 }
@@ -95,22 +98,38 @@ impl Prepared {
         Ok(found.pop())
     }
 
-    /// What the session is to be made with. The first line of output says which it is.
+    /// What the session is to be made with. The first line of output says which it is, and why.
+    ///
+    /// # Errors
+    /// When the one that was asked for is not here. An engine that somebody named and that does not
+    /// answer is missed, not passed over.
     pub(super) async fn runtime(&self, first_line: &dyn Fn(String)) -> Result<Runtime, Failure> {
-        if self.runtime == RuntimeChoice::Local {
+        let path = self.request.project.path().display().to_string();
+        let project = printable(&path);
+        let local = |why: &str| {
+            if self.request.image.is_some() {
+                return Err(Failure::usage(format!(
+                    "an image needs a container engine, and {why}"
+                )));
+            }
             first_line(format!(
-                "vibepit: local, project {}",
-                printable(&self.request.project.path().display().to_string())
+                "vibepit: local namespaces ({why}), project {project}"
             ));
-            return Ok(Runtime::Local);
+            Ok(Runtime::Local)
+        };
+        if self.runtime == RuntimeChoice::Local {
+            return local("as asked for");
         }
-        let engine = Engine::find(&self.around).await.map_err(Failure::failed)?;
-        first_line(format!(
-            "vibepit: {}, project {}",
-            engine.facts(),
-            printable(&self.request.project.path().display().to_string())
-        ));
-        Ok(Runtime::Docker(engine))
+        match Engine::find(&self.around).await {
+            Ok(engine) => {
+                first_line(format!("vibepit: {}, project {project}", engine.facts()));
+                Ok(Runtime::Docker(engine))
+            }
+            Err(EngineError::Nowhere(_)) if self.runtime == RuntimeChoice::Auto => {
+                local("no container engine answers")
+            }
+            Err(error) => Err(Failure::failed(error).hint("--runtime local needs no engine")),
+        }
     }
 }
 

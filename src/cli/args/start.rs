@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::AskArgs;
+use crate::cli::failure::Failure;
 
 #[derive(Debug, Default, PartialEq, Eq, Args)]
 pub(in crate::cli) struct RunArgs {
@@ -50,7 +51,9 @@ pub(in crate::cli) struct StartArgs {
     /// The session's name; without one, that of the project's directory.
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) name: Option<String>,
-    /// What the sandbox is made with; without this, a container engine where one answers.
+    /// What the sandbox is made with.
+    ///
+    /// Without this, what VIBEPIT_RUNTIME says; otherwise auto.
     #[arg(long, value_enum, value_name = "RUNTIME")]
     pub(in crate::cli) runtime: Option<RuntimeChoice>,
     /// Let the sandbox make namespaces and mounts of its own (on the local runtime).
@@ -90,6 +93,19 @@ pub(in crate::cli) enum RuntimeChoice {
     Docker,
     /// Namespaces of this machine's kernel; no engine is asked.
     Local,
+}
+
+impl RuntimeChoice {
+    /// What the environment says. An empty variable says nothing.
+    pub(in crate::cli) fn of_environment() -> Result<Self, Failure> {
+        let said = std::env::var_os("VIBEPIT_RUNTIME").unwrap_or_default();
+        match said.to_str() {
+            Some("") => Ok(Self::Auto),
+            said => said
+                .and_then(|said| Self::from_str(said, false).ok())
+                .ok_or_else(|| Failure::usage("VIBEPIT_RUNTIME is none of auto, docker and local")),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -1,14 +1,15 @@
 //! The places, as far as this machine has them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Place, hold};
 use crate::docker::NO_NAMES;
-use crate::support::{Bench, require};
+use crate::support::local::{Local, ORDINARY};
+use crate::support::{Bench, binary, require};
 
 /// An engine with root, called by whoever runs the tests.
-struct Rootful(Bench, std::path::PathBuf);
+struct Rootful(Bench, PathBuf);
 
 impl Place for Rootful {
     fn vibepit(&self) -> Command {
@@ -29,6 +30,55 @@ impl Place for Rootful {
 
     fn left(&self) -> Vec<String> {
         self.0.left()
+    }
+}
+
+/// This machine's kernel, called by whoever runs the tests or by somebody else.
+struct Kernel(Local, PathBuf);
+
+impl Kernel {
+    fn new(user: Option<u32>) -> Self {
+        let local = Local::new(NO_NAMES, user);
+        let home = local.home.home();
+        Self(local, home)
+    }
+}
+
+impl Place for Kernel {
+    fn vibepit(&self) -> Command {
+        let mut command = self.0.command(binary());
+        command.env("VIBEPIT_RUNTIME", "local");
+        command
+    }
+
+    fn project(&self) -> &Path {
+        self.0.project()
+    }
+
+    fn home(&self) -> &Path {
+        &self.1
+    }
+
+    fn runtime(&self) -> &'static str {
+        "local"
+    }
+
+    fn left(&self) -> Vec<String> {
+        self.0.left()
+    }
+}
+
+#[test]
+fn every_law_holds_without_an_engine_for_whoever_runs_the_tests() {
+    if require("user-namespaces") && require("curl") {
+        hold(&Kernel::new(None));
+    }
+}
+
+#[test]
+fn every_law_holds_without_an_engine_for_an_ordinary_user() {
+    if require("root") && require("user-namespaces") && require("curl") && require("setpriv") {
+        hold(&Kernel::new(Some(ORDINARY)));
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{Home, Ran, Shell, require};
 
 /// A user whom no account names.
-const ORDINARY: u32 = 12_345;
+pub(crate) const ORDINARY: u32 = 12_345;
 
 /// A project and its environment.
 pub(crate) struct Local {
@@ -148,13 +148,18 @@ impl Local {
     /// Nothing of any session is there, but what is meant to stay.
     #[track_caller]
     pub(crate) fn is_clean(&self) {
+        assert_eq!(self.left(), [""; 0]);
+    }
+
+    /// Directories of sessions.
+    pub(crate) fn left(&self) -> Vec<String> {
         let directory = self.home.runtime().join("vibepit");
         let entries = fs::read_dir(directory).into_iter().flatten();
-        let left: Vec<_> = entries
+        entries
             .map(|entry| entry.expect("an entry").file_name())
             .filter(|name| name.len() == 16)
-            .collect();
-        assert!(left.is_empty(), "{left:?}");
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect()
     }
 }
 

@@ -7,6 +7,7 @@ mod audit;
 mod document;
 mod events;
 mod faults;
+mod keeper;
 mod pending;
 mod query;
 
@@ -24,6 +25,10 @@ pub use document::{
 };
 pub use events::{Event, RuleChange};
 pub use faults::Fault;
+pub use keeper::{
+    FRAME, FRAME_HEAD, Frame, FromKeeper, KEEPER_LINE, Order, ShellView, SignalName, ToKeeper,
+    Told, Which,
+};
 pub use pending::{
     DecideBody, Decided, Decision, MissedView, Outcome, Pending, PendingView, Settled,
 };

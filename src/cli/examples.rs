@@ -25,6 +25,38 @@ Examples:
   An image in the place of this machine's own programs:
       vibepit run --image docker.io/library/python:3.13 -- python3 app.py";
 
+pub(super) const UP: &str = "\
+Examples:
+  A session of this project, a command in it, and its end:
+      vibepit up
+      vibepit exec -- make test
+      vibepit down
+  Another project, under a name, with one host it may reach:
+      vibepit up --name web --allow registry.example.com ~/src/web";
+
+pub(super) const DOWN: &str = "\
+Examples:
+  The session of this directory's project:
+      vibepit down
+  Another one, and all there are:
+      vibepit down --session web
+      vibepit down --all";
+
+pub(super) const EXEC: &str = "\
+Examples:
+  In the session of this directory's project:
+      vibepit exec -- make test
+  In another one, with a variable:
+      vibepit exec --session web --env DEBUG=1 -- npm test";
+
+pub(super) const CONNECT: &str = "\
+Examples:
+  A shell, or the one that was left when a terminal went away:
+      vibepit connect
+  A second one beside it, and one that somebody looks at already:
+      vibepit connect --new
+      vibepit connect 1";
+
 pub(super) const SESSIONS: &str = "\
 Examples:
   What runs now:

@@ -4,11 +4,14 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use serde::{Deserialize, Serialize};
+
 use crate::client::ClientError;
 use crate::session::ChooseError;
 
 /// Exit codes (design 10), in order: 1 to 5.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
     /// Nobody reads on.
     Done = 0,

@@ -8,7 +8,9 @@ mod audit;
 mod complete;
 mod config;
 mod connections;
+mod down;
 mod examples;
+mod exec;
 mod explain;
 mod failure;
 mod logs;
@@ -26,14 +28,17 @@ mod requests;
 mod rules;
 mod run;
 mod sessions;
+mod start;
 mod status;
+mod up;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 
-use self::args::{Cli, Command, ConfigCommand, RunArgs};
+use self::args::start::RunArgs;
+use self::args::{Cli, Command, ConfigCommand};
 use self::failure::Failure;
 use self::output::Output;
 use crate::policy::Verdict;
@@ -77,6 +82,10 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
             runtime.shutdown_background();
             outcome
         }
+        Command::Up(args) => threads()?.block_on(up::run(args, out)),
+        Command::Down(args) => one_thread()?.block_on(down::run(args, before, out)),
+        Command::Exec(args) => threads()?.block_on(exec::exec(args, before, out)),
+        Command::Connect(args) => threads()?.block_on(exec::connect(args, before, out)),
         Command::Sessions(args) => one_thread()?.block_on(sessions::run(&args, out)),
         Command::Status(reach) => one_thread()?.block_on(status::run(&reach.or(before), out)),
         Command::Allow(args) => {
@@ -107,9 +116,9 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
 /// Why a command has no use for the options that say which session, if it has none.
 fn speaks_to_none(command: &Command) -> Option<&'static str> {
     match command {
-        Command::Run(_) => Some(
-            "is about a session that runs already, and run starts a session of its own: --name \
-             names it",
+        Command::Run(_) | Command::Up(_) => Some(
+            "is about a session that runs already, and this starts one: --name names it, and \
+             vibepit exec runs a command in one that is there",
         ),
         Command::Proxy(_) => Some(
             "is about a session that runs already, and proxy starts a session of its own: what is \
@@ -132,7 +141,10 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         | Command::Rules(_)
         | Command::Explain(_)
         | Command::Logs(_)
-        | Command::Connections(_) => None,
+        | Command::Connections(_)
+        | Command::Down(_)
+        | Command::Exec(_)
+        | Command::Connect(_) => None,
     }
 }
 

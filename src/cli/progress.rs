@@ -32,6 +32,21 @@ impl<'a> Progress<'a> {
     }
 }
 
+/// Shows what there is to know about a command in a session that is there.
+pub(super) struct Plain<'a>(pub(super) &'a Output);
+
+impl Report for Plain<'_> {
+    fn step(&self, _what: &str) {}
+
+    fn warning(&self, what: &str) {
+        self.0.warn(printable(what));
+    }
+
+    fn ready(&self, _session: &Record) {}
+
+    fn pulling(&self, _pull: &Pull) {}
+}
+
 impl Report for Progress<'_> {
     fn step(&self, what: &str) {
         if self.out.verbose {

@@ -4,12 +4,11 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::launcher::{Engine, Pruned, prune, prune_directories};
+use crate::launcher::{Engine, Pruned, Surroundings, prune, prune_directories};
 use crate::session::RuntimeDir;
 
 use super::failure::Failure;
 use super::output::{Output, printable};
-use super::run::engine_socket;
 
 /// The answer of `prune --json`.
 #[derive(Serialize)]
@@ -21,20 +20,19 @@ struct Answer<'a> {
 
 pub(super) async fn run(out: &Output) -> Result<ExitCode, Failure> {
     let runtime_dir = RuntimeDir::open_or_create().map_err(Failure::failed)?;
-    let engine = match engine_socket() {
-        Ok(socket) => Engine::connect(socket).await.map_err(Failure::failed),
-        Err(failure) => Err(failure),
-    };
-    let pruned = match engine {
-        Ok(engine) => prune(&engine, &runtime_dir).await,
-        Err(failure) => {
-            out.warn(format!(
-                "{}; only directories are looked at",
-                printable(&failure.message)
-            ));
-            prune_directories(&runtime_dir).await
-        }
-    };
+    let (engines, failed) = Engine::all(&Surroundings::of_this_process()).await;
+    if let Some(error) = failed {
+        let why = error.to_string();
+        let rest = match engines.is_empty() {
+            true => "only directories are looked at",
+            false => "the other engines are looked at",
+        };
+        out.warn(format!("{}; {rest}", printable(&why)));
+    }
+    let mut pruned = prune_directories(&runtime_dir).await;
+    for engine in &engines {
+        pruned.add(prune(engine, &runtime_dir).await);
+    }
     show(&pruned, out)
 }
 

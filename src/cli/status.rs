@@ -2,16 +2,44 @@
 
 use std::process::ExitCode;
 
+use serde::Serialize;
+
+use crate::api::{Session, ShellView, Told};
+use crate::launcher::KeeperClient;
+
 use super::args::Reach;
 use super::failure::Failure;
 use super::output::{Output, printable};
 use super::reach::{client_of, session};
 
+/// The answer of `status --json`: that of the control plane, and what the launcher tells.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    session: &'a Session,
+    shells: &'a [ShellView],
+    launcher_warnings: Vec<&'a String>,
+}
+
 pub(super) async fn run(reach: &Reach, out: &Output) -> Result<ExitCode, Failure> {
     let found = session(reach, out).await?;
     let answer = client_of(&found, reach, out).await?.session().await?;
+    let keeper = KeeperClient::of(&found);
+    // A proxy alone has none; what there is of a session is told even if its launcher is not well.
+    let told = match keeper.is_there() {
+        true => keeper.told().await,
+        false => Ok(Told::default()),
+    };
+    let (told, unwell) = match told {
+        Ok(told) => (told, None),
+        Err(error) => (Told::default(), Some(format!("{error:#}"))),
+    };
     if out.json {
-        out.json(&answer)?;
+        out.json(&Whole {
+            session: &answer,
+            shells: &told.shells,
+            launcher_warnings: told.warnings.iter().chain(&unwell).collect(),
+        })?;
         return Ok(ExitCode::SUCCESS);
     }
     let identity = &answer.identity;
@@ -42,7 +70,17 @@ pub(super) async fn run(reach: &Reach, out: &Output) -> Result<ExitCode, Failure
     ] {
         out.line(format!("{what:<13} {}", printable(&value)))?;
     }
-    for warning in &answer.warnings {
+    for shell in &told.shells {
+        out.line(format!(
+            "{:<13} {}, {} joined, {} s: vibepit connect {}",
+            format!("shell {}", shell.number),
+            printable(&shell.command.join(" ")),
+            shell.joined,
+            shell.age_seconds,
+            shell.number,
+        ))?;
+    }
+    for warning in answer.warnings.iter().chain(&told.warnings).chain(&unwell) {
         out.warn(printable(warning));
     }
     Ok(ExitCode::SUCCESS)

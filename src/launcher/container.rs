@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
+use bollard::errors::Error;
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigLogConfig,
 };
@@ -12,6 +13,7 @@ use bollard::query_parameters::{
 
 use super::engine::{Engine, Facts};
 use super::image::{Executable, is_missing};
+use super::report::Report;
 
 pub(crate) const MIB: i64 = 1024 * 1024;
 
@@ -93,6 +95,46 @@ pub(crate) async fn create(engine: &Engine, name: &str, body: ContainerCreateBod
     let options = CreateContainerOptionsBuilder::default().name(name).build();
     engine.docker.create_container(Some(options), body).await?;
     Ok(())
+}
+
+/// Makes a container whose command has an init before it, as its body asks for; without one where
+/// the engine has none (Podman takes catatonit from another package).
+pub(crate) async fn create_with_init(
+    engine: &Engine,
+    name: &str,
+    body: ContainerCreateBody,
+    report: &dyn Report,
+) -> Result<()> {
+    let Err(error) = create(engine, name, body.clone()).await else {
+        return Ok(());
+    };
+    if !is_without_init(&error) {
+        return Err(error);
+    }
+    report.warning(
+        "Podman has no init to put before the command, so Ctrl-C does not end a command that does \
+         not care for it; install catatonit",
+    );
+    let host_config = body
+        .host_config
+        .map(|host| HostConfig { init: None, ..host });
+    create(
+        engine,
+        name,
+        ContainerCreateBody {
+            host_config,
+            ..body
+        },
+    )
+    .await
+}
+
+/// The engine looked for its init and found none.
+fn is_without_init(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(Error::DockerResponseServerError { message, .. }) if message.contains("container-init binary")
+    )
 }
 
 pub(crate) async fn inspect(engine: &Engine, name: &str) -> Result<ContainerInspectResponse> {

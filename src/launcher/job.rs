@@ -15,7 +15,7 @@ use super::signals::Signal;
 pub(crate) struct Spec {
     /// The program and its arguments; never empty.
     pub(crate) command: Vec<String>,
-    /// `NAME=VALUE`, the whole environment.
+    /// `NAME=VALUE`, beside what every command in the sandbox has.
     pub(crate) env: Vec<String>,
     /// The working directory, as the sandbox sees it.
     pub(crate) directory: PathBuf,
@@ -57,6 +57,11 @@ pub(crate) trait Control: Send + Sync {
     /// Waits for its end. The answer is what a shell would call its exit code: 128 and the number
     /// of the signal that ended it. May be called more than once, and dropped while it waits.
     fn wait(&self) -> BoxFuture<'_, Result<i64>>;
+
+    /// What a person should know of an end with this exit code: one sentence, if there is one.
+    fn explain(&self, _exit_code: i64) -> BoxFuture<'_, Option<String>> {
+        Box::pin(std::future::ready(None))
+    }
 }
 
 /// A signal for a command.

@@ -94,16 +94,11 @@ impl std::fmt::Display for Held {
 }
 
 impl OffLimits {
-    /// The engines' sockets of this machine (the usual places, `engine`, and those that listen
-    /// now), and vibepit's `own` directories, whether they exist yet or not.
-    pub fn of_host(engine: &Path, own: &[PathBuf]) -> Self {
+    /// The engines' sockets of this machine (the usual places, those in `engines`, and those that
+    /// listen now), and vibepit's `own` directories, whether they exist yet or not.
+    pub fn of_host(engines: &[PathBuf], own: &[PathBuf]) -> Self {
         let mut sockets: Vec<PathBuf> = SOCKET_PATHS.iter().map(PathBuf::from).collect();
-        sockets.push(engine.to_owned());
-        if let Some(runtime) = std::env::var_os("XDG_RUNTIME_DIR") {
-            let runtime = PathBuf::from(runtime);
-            sockets.push(runtime.join("docker.sock"));
-            sockets.push(runtime.join("podman/podman.sock"));
-        }
+        sockets.extend_from_slice(engines);
         sockets.extend(listening(
             &std::fs::read_to_string("/proc/net/unix").unwrap_or_default(),
         ));

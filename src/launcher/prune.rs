@@ -24,6 +24,15 @@ pub struct Pruned {
     pub home_volumes: Vec<String>,
 }
 
+impl Pruned {
+    /// Takes over what another pruning did.
+    pub fn add(&mut self, other: Self) {
+        self.removed.extend(other.removed);
+        self.failed.extend(other.failed);
+        self.home_volumes.extend(other.home_volumes);
+    }
+}
+
 /// Removes the directories of dead sessions; needs no engine.
 pub async fn prune_directories(runtime_dir: &RuntimeDir) -> Pruned {
     let mut pruned = Pruned::default();
@@ -42,7 +51,7 @@ pub async fn prune_directories(runtime_dir: &RuntimeDir) -> Pruned {
 }
 
 /// Removes what dead sessions left: directories, containers.
-pub(crate) async fn leftovers(engine: &Engine, runtime_dir: &RuntimeDir) -> Pruned {
+pub async fn leftovers(engine: &Engine, runtime_dir: &RuntimeDir) -> Pruned {
     let mut pruned = prune_directories(runtime_dir).await;
     let outcome = remove_containers(engine, runtime_dir, &mut pruned).await;
     if let Err(error) = outcome {

@@ -1,5 +1,7 @@
 //! What a launcher tells about its work while it does it. It prints nothing itself.
 
+use serde::{Deserialize, Serialize};
+
 use crate::session::Record;
 
 /// Whoever shows a person how a start comes along.
@@ -17,7 +19,7 @@ pub trait Report: Send + Sync {
 }
 
 /// How far a pull has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pull {
     /// The image as the person named it.
     pub image: String,

@@ -1,8 +1,9 @@
 //! What a session is started from, and what comes of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::attach;
 use super::offlimits::OffLimits;
 use super::project::Project;
 use super::sandbox::{Variable, VolumeSpec};
@@ -27,6 +28,8 @@ pub struct Request {
     pub name: Option<String>,
     /// The image to use instead of the host's own programs.
     pub image: Option<String>,
+    /// What the session is for.
+    pub purpose: Purpose,
     /// The command and its arguments; empty for a shell, or for what the image says.
     pub command: Vec<String>,
     /// Variables the person passes on.
@@ -35,6 +38,37 @@ pub struct Request {
     pub volumes: Vec<VolumeSpec>,
     /// What the proxy admits.
     pub policy: Policy,
+}
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// One command, with whose end it ends.
+    Command,
+    /// Commands that come later, until somebody ends it.
+    Keep,
+}
+
+impl Request {
+    /// Whether the session's own command gets a terminal: both ends of ours are one.
+    pub(crate) fn terminal(&self) -> bool {
+        self.purpose == Purpose::Command && attach::is_interactive()
+    }
+
+    /// The shell of its sandbox: the person's, if the sandbox has it too.
+    pub(crate) fn shell(&self) -> String {
+        let own = std::env::var("SHELL").unwrap_or_default();
+        let trees = ["/bin/", "/usr/", "/opt/", "/nix/store/"];
+        let visible = |shell: &&str| {
+            trees.iter().any(|tree| shell.starts_with(tree)) && Path::new(shell).is_file()
+        };
+        [own.as_str(), "/bin/bash"]
+            .into_iter()
+            .filter(|_| self.image.is_none())
+            .find(visible)
+            .unwrap_or("/bin/sh")
+            .to_owned()
+    }
 }
 
 /// How a session ended.
@@ -46,14 +80,11 @@ pub struct Outcome {
 
 /// A command that an engine could not start.
 #[derive(Debug, thiserror::Error)]
-#[error("{command:?} cannot be run in the sandbox: {why}")]
+#[error("{sentence}")]
 pub struct CannotRun {
-    /// The command's first word.
-    pub command: String,
     /// What a shell would exit with: 126 for what is not executable, 127 for what is not there.
     pub exit_code: i64,
-    /// What the engine says.
-    pub why: String,
+    sentence: String,
 }
 
 impl CannotRun {
@@ -71,10 +102,17 @@ impl CannotRun {
             _ => "there is no such program",
         };
         Some(Self {
-            command: command.to_owned(),
             exit_code,
-            why: why.to_owned(),
+            sentence: format!("{command:?} cannot be run in the sandbox: {why}"),
         })
+    }
+
+    /// As another process of ours told it.
+    pub(crate) fn told(sentence: String, exit_code: i64) -> Self {
+        Self {
+            exit_code,
+            sentence,
+        }
     }
 }
 

@@ -33,6 +33,11 @@ impl Signal {
         }
     }
 
+    /// Whether it asks this process to end.
+    pub(crate) fn ends(self) -> bool {
+        self != Self::Resized
+    }
+
     /// What a shell calls a command that this signal ended: 128 and its number (signal(7)).
     fn exit_code(self) -> i64 {
         match self {
@@ -92,7 +97,7 @@ impl Signals {
     /// two: an engine goes on with a request whose caller has gone.
     pub(crate) fn check(&mut self) -> Result<(), Interrupted> {
         while let Ok(signal) = self.queue.try_recv() {
-            if signal != Signal::Resized {
+            if signal.ends() {
                 return Err(Interrupted { signal });
             }
         }
@@ -108,7 +113,7 @@ impl Signals {
         loop {
             tokio::select! {
                 done = &mut work => return Ok(done),
-                signal = self.next() => if signal != Signal::Resized {
+                signal = self.next() => if signal.ends() {
                     return Err(Interrupted { signal });
                 }
             }

@@ -56,25 +56,41 @@ pub async fn choose(
     selector: Option<&str>,
     cwd: &Path,
 ) -> Result<Found, ChooseError> {
-    match selector {
-        Some(asked) => by_selector(runtime, asked, cwd).await,
-        None => by_directory(runtime, cwd).await,
-    }
-}
-
-async fn by_selector(runtime: &RuntimeDir, asked: &str, cwd: &Path) -> Result<Found, ChooseError> {
-    if asked.is_empty() {
-        return Err(ChooseError::NoSuchSession {
-            asked: String::new(),
-        });
-    }
-    if let Ok(id) = asked.parse()
+    // The one that is named by its id alone is found without a look at the others.
+    if let Some(asked) = selector
+        && let Ok(id) = asked.parse()
         && let Some(found) = find(runtime, id)
         && found.is_live().await
     {
         return Ok(found);
     }
-    let all = in_order(live(runtime).await);
+    among(live(runtime).await, selector, cwd)
+}
+
+/// As [`choose`], among these.
+///
+/// # Errors
+///
+/// [`ChooseError`] when it is none of them, or more than one.
+pub fn among(
+    sessions: Vec<Found>,
+    selector: Option<&str>,
+    cwd: &Path,
+) -> Result<Found, ChooseError> {
+    let all = in_order(sessions);
+    match selector {
+        Some(asked) => by_selector(&all, asked, cwd),
+        None => by_directory(all, cwd),
+    }
+}
+
+fn by_selector(all: &[Found], asked: &str, cwd: &Path) -> Result<Found, ChooseError> {
+    let none = || ChooseError::NoSuchSession {
+        asked: asked.to_owned(),
+    };
+    if asked.is_empty() {
+        return Err(none());
+    }
     let project = resolved(&cwd.join(asked));
     let is_named = |found: &&Found| found.record.name == asked;
     let is_begun = |found: &&Found| found.record.id.as_str().starts_with(asked);
@@ -92,13 +108,10 @@ async fn by_selector(runtime: &RuntimeDir, asked: &str, cwd: &Path) -> Result<Fo
             return Ok(found);
         }
     }
-    Err(ChooseError::NoSuchSession {
-        asked: asked.to_owned(),
-    })
+    Err(none())
 }
 
-async fn by_directory(runtime: &RuntimeDir, cwd: &Path) -> Result<Found, ChooseError> {
-    let all = in_order(live(runtime).await);
+fn by_directory(all: Vec<Found>, cwd: &Path) -> Result<Found, ChooseError> {
     for ancestor in resolved(cwd).ancestors() {
         let here = |found: &&Found| found.record.project_dir.as_deref() == Some(ancestor);
         if let Some(chosen) = only(all.iter().filter(here).cloned().collect())? {

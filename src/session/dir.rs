@@ -20,6 +20,7 @@ pub(super) const RECORD_IN_WRITING: &str = ".session.json.new";
 pub(super) const LOCK: &str = "lock";
 pub(super) const SOCKET_DIR: &str = "socket";
 pub(super) const RESOLV_CONF: &str = "resolv.conf";
+pub(super) const KEEPER_SOCKET: &str = "keeper.sock";
 const CONTROL_SOCKET: &str = "control.sock";
 
 /// The directory of a session that we launch. Its lock is held for as long as the value lives,
@@ -85,6 +86,11 @@ impl SessionDir {
     /// Where the control socket is to be.
     pub fn control_socket(&self) -> PathBuf {
         control_socket(&self.path)
+    }
+
+    /// Where its launcher answers other terminals: in no directory that is mounted.
+    pub fn keeper_socket(&self) -> PathBuf {
+        self.path.join(KEEPER_SOCKET)
     }
 
     /// Where the file is that tells the sandbox its name server: this file alone is mounted.

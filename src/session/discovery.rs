@@ -101,6 +101,11 @@ impl Found {
             .map(|_| control_socket(&self.dir))
     }
 
+    /// Where the session's launcher answers other terminals, if it has a sandbox.
+    pub fn keeper_socket(&self) -> PathBuf {
+        self.dir.join(super::dir::KEEPER_SOCKET)
+    }
+
     /// The mTLS port, if the session has one.
     pub fn control_tcp(&self) -> Option<SocketAddr> {
         self.record.control.tcp
@@ -126,6 +131,14 @@ impl Found {
         let how = FlockArg::LockSharedNonblock;
         self.open()
             .is_ok_and(|directory| matches!(try_lock(&directory, LOCK.as_ref(), how), Ok(Some(_))))
+    }
+
+    /// Waits until the launcher is gone. To be called where waiting holds up nothing else: only the
+    /// end of the launcher ends it (flock(2)).
+    pub fn wait_until_free(&self) {
+        if let Ok(directory) = self.open() {
+            let _ = try_lock(&directory, LOCK.as_ref(), FlockArg::LockShared);
+        }
     }
 
     /// Reads the key material for the TCP port.

@@ -15,7 +15,7 @@ mod record;
 mod testing;
 mod watcher;
 
-pub use choose::{ChooseError, choose};
+pub use choose::{ChooseError, among, choose};
 pub use credentials::{Credentials, CredentialsError};
 pub use dir::SessionDir;
 pub use discovery::{Found, discover, live};

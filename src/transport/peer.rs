@@ -94,6 +94,19 @@ pub fn check(stream: &UnixStream) -> Result<Peer, PeerRefused> {
     Ok(peer)
 }
 
+/// The process that listens on a Unix socket, as the kernel tells whoever connects to it.
+///
+/// # Errors
+///
+/// When nobody listens, or the process is not in a pid namespace that is visible from here.
+pub async fn listener(path: &Path) -> io::Result<u32> {
+    let stream = super::unix::connect(path).await?;
+    let pid = stream.peer_cred()?.pid();
+    pid.and_then(|pid| u32::try_from(pid).ok())
+        .filter(|pid| *pid > 0)
+        .ok_or_else(|| io::Error::other("the process that listens is not visible from here"))
+}
+
 /// Whether a refused peer was our own user's process that connected, said nothing and ended: all
 /// it wanted to know is whether somebody listens here. Nothing was kept from it.
 pub fn only_looked(stream: &UnixStream, refused: &PeerRefused) -> bool {

@@ -31,6 +31,7 @@ mod docker_prompt;
 mod docker_rootless;
 mod docker_walls;
 mod docs;
+mod everywhere;
 mod forwarding;
 mod layering;
 mod live;

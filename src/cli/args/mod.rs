@@ -2,6 +2,7 @@
 //! test compares those that are committed with what this says.
 
 pub(super) mod decide;
+pub(super) mod start;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use self::decide::{AddArgs, DecideArgs, DenyArgs, PendingArgs, RevokeArgs};
+use self::start::{ConnectArgs, DownArgs, ExecArgs, RunArgs, UpArgs};
 use super::examples;
 
 /// Run a coding agent in a sandbox, and decide live what it may reach.
@@ -127,13 +129,37 @@ pub(super) enum Command {
     /// The sandbox has the project, read and write, at its own path; a home of its own, which is
     /// kept for the next session of the project; and this machine's programs, read-only, or an
     /// image. It has no network but the proxy. The session ends with the command, whose exit code
-    /// is that of `vibepit run`.
+    /// is that of `vibepit run`. Where the project has a session already, the command runs in that
+    /// one.
     ///
     /// The project is the git root around PATH, or PATH itself where there is none; without a
     /// PATH, that of the working directory. `/`, the home directory, whatever holds it, and
     /// directories of the system are refused.
     #[command(after_long_help = examples::RUN)]
     Run(RunArgs),
+    /// Start a session that stays, and return when it is ready.
+    ///
+    /// It outlives the terminal: `vibepit exec` runs commands in it, `vibepit connect` gives a
+    /// shell, `vibepit down` ends it. Where the project has a session already, that one is told.
+    #[command(after_long_help = examples::UP)]
+    Up(UpArgs),
+    /// End a session and take everything of it away.
+    ///
+    /// That of the working directory's project, unless another one is named. Where there is none,
+    /// there is nothing to do.
+    #[command(after_long_help = examples::DOWN)]
+    Down(DownArgs),
+    /// Run a command in a session that is there.
+    ///
+    /// Its streams, its terminal and its exit code are those of `vibepit exec`.
+    #[command(after_long_help = examples::EXEC)]
+    Exec(ExecArgs),
+    /// Get a shell in a session; it goes on when the terminal goes away.
+    ///
+    /// Joins the shell that was left last, or starts one where none was. The shell ends with
+    /// `exit`.
+    #[command(after_long_help = examples::CONNECT)]
+    Connect(ConnectArgs),
     /// List the sessions that run.
     #[command(after_long_help = examples::SESSIONS)]
     Sessions(SessionsArgs),
@@ -214,43 +240,6 @@ pub(super) enum Command {
     /// without a way out.
     #[command(after_long_help = examples::PROXY)]
     Proxy(ProxyArgs),
-}
-
-#[derive(Debug, Default, PartialEq, Eq, Args)]
-pub(super) struct RunArgs {
-    /// The project: a directory; its git root is what the sandbox gets.
-    #[arg(value_name = "PATH")]
-    pub(super) path: Option<PathBuf>,
-    /// The command and its arguments, behind `--`. Without one: the shell.
-    #[arg(last = true, value_name = "COMMAND")]
-    pub(super) command: Vec<String>,
-    /// Allow this entry for the session, such as api.example.com or *.example.com:443.
-    #[arg(long, value_name = "ENTRY")]
-    pub(super) allow: Vec<String>,
-    #[command(flatten)]
-    pub(super) asking: AskArgs,
-    /// Ask in this terminal about what no rule covers: one key answers.
-    ///
-    /// While a question is on the screen the command's output waits. A key counts as an answer once
-    /// nothing has been typed for half a second; before that it goes to the command.
-    #[arg(long, conflicts_with = "reject")]
-    pub(super) prompt: bool,
-
-    /// Set a variable in the sandbox; a NAME alone passes its value on.
-    #[arg(long, short, value_name = "NAME[=VALUE]")]
-    pub(super) env: Vec<String>,
-    /// Mount more of the host: a directory or file, and where it is in the sandbox.
-    ///
-    /// A container engine's socket, and whatever holds one, is refused, and so are vibepit's own
-    /// directories.
-    #[arg(long, value_name = "SRC:DST[:ro]")]
-    pub(super) volume: Vec<String>,
-    /// Use this image in the place of the host's own userland; pulled if it is not there.
-    #[arg(long, value_name = "IMAGE")]
-    pub(super) image: Option<String>,
-    /// The session's name; without one, that of the project's directory.
-    #[arg(long, value_name = "NAME")]
-    pub(super) name: Option<String>,
 }
 
 /// What becomes of requests that no rule covers.

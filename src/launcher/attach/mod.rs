@@ -2,12 +2,12 @@
 //! and nothing of sessions.
 
 mod desk;
+mod joined;
 mod pump;
 mod stream;
 mod terminal;
 
-pub(crate) use desk::{Desk, leave_question};
 pub use desk::{Question, Word};
-pub(crate) use pump::{forward_raw, forward_split};
-pub(crate) use stream::{Channel, Demux, Input, Output, attach};
-pub(crate) use terminal::{Mode, is_interactive, size};
+pub(crate) use joined::{Farewell, Joined, Parted};
+pub(crate) use stream::{Channel, Demux, Input, Output, Told, attach, start_exec};
+pub(crate) use terminal::{is_interactive, size};

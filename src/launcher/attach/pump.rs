@@ -34,7 +34,7 @@ pub(super) fn read_into(mut input: impl Read, pieces: &mpsc::Sender<Vec<u8>>) {
 /// Told when the reader of our output is gone (a closed pipe).
 pub(crate) type Gone = watch::Sender<bool>;
 
-/// Copies the output of a container with a terminal to `out`, until it ends.
+/// Copies one stream of a command's (all there is of a terminal) to `out`, until it ends.
 pub(crate) async fn forward_raw(
     mut container: impl AsyncRead + Unpin,
     out: impl AsyncWrite + Unpin,
@@ -66,6 +66,21 @@ pub(crate) async fn forward_split(
             Channel::Stderr => err.write(piece, gone).await,
         }
     }
+    Ok(())
+}
+
+/// Copies two outputs side by side, until both have ended.
+pub(crate) async fn forward_apart(
+    output: impl AsyncRead + Unpin,
+    error: impl AsyncRead + Unpin,
+    out: impl AsyncWrite + Unpin,
+    err: impl AsyncWrite + Unpin,
+    gone: &Gone,
+) -> Result<()> {
+    tokio::try_join!(
+        forward_raw(output, out, gone),
+        forward_raw(error, err, gone)
+    )?;
     Ok(())
 }
 

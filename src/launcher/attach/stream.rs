@@ -3,19 +3,22 @@
 //! Not through the engine library: it reads the output of a terminal as if it were framed, so a
 //! program that prints a byte below 3 at the wrong moment would garble or stall it.
 
-use std::path::Path;
+use std::io;
+use std::pin::Pin;
+use std::task::{self, Poll, ready};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::header::{CONNECTION, HOST, UPGRADE};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
 use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, ReadHalf, WriteHalf, split};
-use tokio::net::UnixStream;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf, ReadHalf, WriteHalf, split};
+use tokio::sync::watch;
 
-use super::super::engine::Engine;
+use super::super::engine::{Dial, Engine};
 
 /// What an error answer may weigh.
 const ERROR_BYTES: usize = 16 * 1024;
@@ -31,10 +34,48 @@ pub(crate) type Output = ReadHalf<TokioIo<Upgraded>>;
 
 /// Attaches to a container that has been created and not started yet, so that nothing is missed.
 pub(crate) async fn attach(engine: &Engine, container: &str) -> Result<(Output, Input)> {
-    let upgraded = request(&engine.facts().socket, &path(engine, container))
+    let upgraded = request(&engine.dial, &path(engine, container), None)
         .await
         .with_context(|| format!("cannot attach to the container {container}"))?;
     Ok(split(TokioIo::new(upgraded)))
+}
+
+/// Starts a command in a container, and attaches to it. `begin` is what the engine is told.
+pub(crate) async fn start_exec(
+    engine: &Engine,
+    exec: &str,
+    begin: &Value,
+) -> Result<(Output, Input)> {
+    let path = format!("/v{}/exec/{exec}/start", engine.docker.client_version());
+    let upgraded = request(&engine.dial, &path, Some(begin)).await?;
+    Ok(split(TokioIo::new(upgraded)))
+}
+
+/// An output that tells of its end.
+pub(crate) struct Told<R> {
+    inner: R,
+    over: watch::Sender<bool>,
+}
+
+impl<R> Told<R> {
+    pub(crate) fn new(inner: R, over: watch::Sender<bool>) -> Self {
+        Self { inner, over }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Told<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = ready!(Pin::new(&mut self.inner).poll_read(cx, buffer));
+        if buffer.filled().len() == before && buffer.remaining() > 0 {
+            self.over.send_replace(true);
+        }
+        Poll::Ready(read)
+    }
 }
 
 fn path(engine: &Engine, container: &str) -> String {
@@ -45,18 +86,17 @@ fn path(engine: &Engine, container: &str) -> String {
     )
 }
 
-async fn request(socket: &Path, path: &str) -> Result<Upgraded> {
-    let stream = UnixStream::connect(socket).await?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection.with_upgrades());
+async fn request(dial: &Dial, path: &str, body: Option<&Value>) -> Result<Upgraded> {
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let mut sender = dial.http().await?;
     let request = Request::builder()
         .method(Method::POST)
         .uri(path)
         .header(HOST, "docker")
         .header(CONNECTION, "Upgrade")
         .header(UPGRADE, "tcp")
-        .body(Empty::<Bytes>::new())?;
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))?;
     let answer = sender.send_request(request).await?;
     let status = answer.status();
     if status != StatusCode::SWITCHING_PROTOCOLS {
@@ -102,7 +142,7 @@ impl<R: AsyncRead + Unpin> Demux<R> {
     pub(crate) async fn read<'b>(
         &mut self,
         buffer: &'b mut [u8],
-    ) -> std::io::Result<Option<(Channel, &'b [u8])>> {
+    ) -> io::Result<Option<(Channel, &'b [u8])>> {
         while self.left == 0 {
             if !self.read_header().await? {
                 return Ok(None);
@@ -119,7 +159,7 @@ impl<R: AsyncRead + Unpin> Demux<R> {
 
     /// False at the end of the stream, also in the midst of a header: an engine that is killed
     /// ends it anywhere.
-    async fn read_header(&mut self) -> std::io::Result<bool> {
+    async fn read_header(&mut self) -> io::Result<bool> {
         let mut header = [0; 8];
         let mut have = 0;
         while have < header.len() {
@@ -132,7 +172,7 @@ impl<R: AsyncRead + Unpin> Demux<R> {
             0 | 1 => Channel::Stdout,
             2 => Channel::Stderr,
             other => {
-                return Err(std::io::Error::other(format!(
+                return Err(io::Error::other(format!(
                     "the engine sent a frame of the unknown stream {other}"
                 )));
             }
@@ -152,7 +192,7 @@ mod tests {
         [&[stream, 0, 0, 0], &length[..], content].concat()
     }
 
-    async fn collect(bytes: &[u8], room: usize) -> std::io::Result<Vec<(Channel, Vec<u8>)>> {
+    async fn collect(bytes: &[u8], room: usize) -> io::Result<Vec<(Channel, Vec<u8>)>> {
         let mut demux = Demux::new(bytes);
         let mut buffer = vec![0; room];
         let mut pieces = Vec::new();

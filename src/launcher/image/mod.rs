@@ -30,10 +30,9 @@ pub(crate) struct Image(pub(crate) String);
 
 /// Makes sure that the engine has this tarball as an image, tagged by its content.
 async fn ensure(docker: &Docker, repository: &str, tarball: Tarball) -> Result<Image> {
-    let tag = tarball.digest();
-    let image = Image(format!("{repository}:{tag}"));
+    let image = Image(format!("{repository}:{}", tarball.digest()));
     if !exists(docker, &image.0).await? {
-        import(docker, repository, &tag, tarball)
+        import(docker, &image.0, tarball)
             .await
             .with_context(|| format!("the image {} could not be made", image.0))?;
     }
@@ -60,13 +59,12 @@ pub(crate) fn is_missing(error: &Error) -> bool {
     )
 }
 
-async fn import(docker: &Docker, repository: &str, tag: &str, tarball: Tarball) -> Result<()> {
-    let label = |(key, value)| format!("LABEL {key}={value}");
+/// Podman 4 takes the tag from the name alone, and one change, so there is one label.
+async fn import(docker: &Docker, name: &str, tarball: Tarball) -> Result<()> {
     let options = CreateImageOptionsBuilder::default()
         .from_src("-")
-        .repo(repository)
-        .tag(tag)
-        .changes(labels::ours("image").into_iter().map(label).collect())
+        .repo(name)
+        .changes(vec![format!("LABEL {}=true", labels::OURS)])
         .build();
     let body = bollard::body_full(tarball.into_bytes());
     let mut answers = docker.create_image(Some(options), Some(body), None);

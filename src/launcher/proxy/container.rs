@@ -12,7 +12,7 @@ use bollard::models::{
 };
 
 use super::super::container::{self, MIB};
-use super::super::engine::{Engine, Facts};
+use super::super::engine::{Engine, Facts, Kind};
 use super::super::image::Executable;
 use super::super::labels::{CONTROL_PORT, Names};
 use super::super::mounts::{Bind, MountTable};
@@ -95,10 +95,16 @@ fn host_config(facts: &Facts, plan: &Plan) -> HostConfig {
 }
 
 /// Where the control plane is, as the proxy sees it.
-pub(super) fn control(proxy: &ContainerInspectResponse) -> Result<ControlPoints> {
+pub(super) fn control(facts: &Facts, proxy: &ContainerInspectResponse) -> Result<ControlPoints> {
+    let ip = match facts.kind {
+        Kind::Docker => address(proxy)?,
+        // Without root, what comes in at the published port comes from the container's own
+        // loopback or from an address that no inspection tells.
+        Kind::Podman => Ipv4Addr::UNSPECIFIED,
+    };
     Ok(ControlPoints {
         sockets: vec![Path::new(SOCKET_DIR).join("control.sock")],
-        tcp: Some(SocketAddr::from((address(proxy)?, CONTROL_PORT_NUMBER))),
+        tcp: Some(SocketAddr::from((ip, CONTROL_PORT_NUMBER))),
     })
 }
 

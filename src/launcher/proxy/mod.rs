@@ -16,10 +16,11 @@ use time::OffsetDateTime;
 
 use self::container::{AUDIT_DIR, DECISIONS_DIR, SOCKET_DIR};
 use self::lifeline::Lifeline;
-use super::docker::Launch;
+use super::docker::Containers;
 use super::engine::Engine;
 use super::image::Executable;
 use super::labels::Names;
+use super::session::Launch;
 use super::signals::Signals;
 use super::undo::Undo;
 use super::{attach, image, pki};
@@ -46,12 +47,12 @@ pub(crate) struct Proxy {
 
 /// Starts the proxy and waits until its control plane answers.
 pub(crate) async fn start(
-    launch: &Launch<'_>,
+    containers: &Containers<'_>,
     executable: Executable,
     undo: &mut Undo,
     signals: &mut Signals,
 ) -> Result<Proxy> {
-    let (engine, names) = (launch.engine, &launch.names);
+    let (engine, names, launch) = (containers.engine, &containers.names, containers.launch);
     let audit = audit_dir(launch, undo)?;
     let socket_dir = launch.directory.socket_dir();
     let lifeline = Lifeline::hold(&socket_dir).context("the proxy's lifeline cannot be made")?;
@@ -101,7 +102,7 @@ pub(crate) async fn start(
         },
         policy: source.read().await?,
         doors: Doors::Held(PathBuf::from(holder::DOORS)),
-        control: container::control(&inspected)?,
+        control: container::control(engine.facts(), &inspected)?,
         tls: Some(minted.server),
         decisions: Some(DecisionsPlace {
             directory: PathBuf::from(DECISIONS_DIR),
@@ -150,7 +151,7 @@ async fn started(engine: &Engine, names: &Names) -> Result<(attach::Output, atta
 /// The directory of the session's audit files.
 fn audit_dir(launch: &Launch<'_>, undo: &mut Undo) -> Result<PathBuf> {
     let file = audit_file_name(0);
-    let directory = config::audit_dir(launch.names.id().as_str(), &file)?;
+    let directory = config::audit_dir(launch.id().as_str(), &file)?;
     let made = directory.clone();
     undo.push("the empty audit log", move || async move {
         Ok(config::discard_audit_dir(&made, &file)?)

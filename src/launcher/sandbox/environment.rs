@@ -57,6 +57,12 @@ impl Variable {
     }
 }
 
+impl std::fmt::Display for Variable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}={}", self.name, self.value)
+    }
+}
+
 /// Names that need no proxy: the sandbox's own loopback.
 const NO_PROXY: &str = "localhost,127.0.0.1,::1";
 
@@ -110,11 +116,7 @@ impl Environment<'_> {
                 .iter()
                 .any(|variable| Some(variable.name.as_str()) == name)
         });
-        list.extend(
-            self.variables
-                .iter()
-                .map(|v| format!("{}={}", v.name, v.value)),
-        );
+        list.extend(self.variables.iter().map(ToString::to_string));
         list
     }
 }

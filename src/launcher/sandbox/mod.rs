@@ -2,27 +2,29 @@
 
 mod container;
 mod environment;
+mod exec;
 mod home;
 mod mounted;
-mod running;
 mod userland;
 mod volume;
 
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use tokio::sync::mpsc;
 
 use self::environment::Environment;
 use self::volume::Volume;
-use super::attach::{self, Word};
-use super::docker::Launch;
+use super::attach;
+use super::docker::Containers;
+use super::engine::Engine;
 use super::image::{self, Home, Image};
+use super::job::{Job, Output, Spec};
 use super::proxy::Proxy;
-use super::request::Outcome;
+use super::request::{Purpose, Request};
+use super::session::Launch;
 use super::signals::Signals;
 use super::undo::Undo;
 
@@ -42,8 +44,7 @@ pub(crate) struct Inside {
 
 impl Inside {
     /// Judges what the person asked for.
-    pub(crate) fn of(launch: &Launch<'_>) -> Result<Self> {
-        let request = launch.request;
+    pub(crate) fn of(request: &Request) -> Result<Self> {
         let project = request.project.path();
         let mut inside = Self {
             userland: request.image.is_none().then(Userland::of_host),
@@ -52,8 +53,12 @@ impl Inside {
             volumes: Vec::new(),
             command: request.command.clone(),
         };
-        if inside.command.is_empty() && request.image.is_none() {
-            inside.command = vec![shell()];
+        match request.purpose {
+            Purpose::Command if inside.command.is_empty() && request.image.is_none() => {
+                inside.command = vec![request.shell()];
+            }
+            Purpose::Command => {}
+            Purpose::Keep => inside.command = WAIT.map(str::to_owned).to_vec(),
         }
         let taken = container::targets(&inside, project, request.project.meta());
         for spec in &request.volumes {
@@ -67,17 +72,25 @@ impl Inside {
     /// Makes sure that the engine has the image and the home volume.
     pub(crate) async fn prepare(
         &self,
-        launch: &Launch<'_>,
+        containers: &Containers<'_>,
         signals: &mut Signals,
     ) -> Result<Image> {
-        let engine = launch.engine;
+        let (engine, launch) = (containers.engine, containers.launch);
         home::ensure(engine, &self.home_volume, launch.request.project.path()).await?;
         let Some(name) = &launch.request.image else {
-            return self.base(launch).await;
+            return self.base(containers).await;
         };
         super::container::create_from(
-            || self.base(launch),
-            |base| home::hand_over(engine, &launch.names, base, &self.home_volume, &self.home),
+            || self.base(containers),
+            |base| {
+                home::hand_over(
+                    engine,
+                    &containers.names,
+                    base,
+                    &self.home_volume,
+                    &self.home,
+                )
+            },
         )
         .await?;
         signals.check()?;
@@ -85,38 +98,43 @@ impl Inside {
         signals.unless_called_off(pull).await?
     }
 
-    async fn base(&self, launch: &Launch<'_>) -> Result<Image> {
+    async fn base(&self, containers: &Containers<'_>) -> Result<Image> {
         let home = Home {
             path: self.home.clone(),
-            directories: home::between(&self.home, launch.request.project.path()),
-            owner: launch.engine.facts().user(),
+            directories: home::between(&self.home, containers.launch.request.project.path()),
+            owner: containers.engine.facts().user(),
         };
         let nothing = Userland::default();
         let userland = self.userland.as_ref().unwrap_or(&nothing);
-        image::base(&launch.engine.docker, userland, &home).await
+        image::base(&containers.engine.docker, userland, &home).await
     }
 }
 
-/// A command that has been started.
+/// What keeps a container there that has no command of its own: a shell that waits for an input
+/// which never comes. The engine ends that input when its launcher is gone, however it went.
+const WAIT: [&str; 3] = ["/bin/sh", "-c", "read -r nothing"];
+
+/// A container in which commands are run.
 pub(crate) struct Sandbox {
+    engine: Engine,
     name: String,
-    terminal: bool,
-    output: attach::Output,
-    input: attach::Input,
 }
 
-/// Starts the command. The proxy admits by now.
+/// Starts the container and its command. The proxy admits by now.
 pub(crate) async fn start(
-    launch: &Launch<'_>,
+    containers: &Containers<'_>,
     inside: &Inside,
     image: Image,
     proxy: &Proxy,
     undo: &mut Undo,
     signals: &mut Signals,
-) -> Result<Sandbox> {
-    let engine = launch.engine;
-    let name = launch.names.sandbox();
-    let terminal = attach::is_interactive().then(|| attach::size().unwrap_or((24, 80)));
+) -> Result<(Sandbox, Job)> {
+    let (engine, launch) = (containers.engine, containers.launch);
+    let name = containers.names.sandbox();
+    let terminal = launch
+        .request
+        .terminal()
+        .then(|| attach::size().unwrap_or((24, 80)));
     let environment = Environment {
         proxy: proxy.listening.http.context("the proxy has no HTTP door")?,
         home: &inside.home,
@@ -145,13 +163,14 @@ pub(crate) async fn start(
     let made = super::container::create_from(
         async || match prepared.take() {
             Some(image) => Ok(image),
-            None => inside.prepare(launch, signals).await,
+            None => inside.prepare(containers, signals).await,
         },
         |image| {
-            super::container::create(
+            super::container::create_with_init(
                 engine,
                 &name,
-                plan.body(engine.facts(), &launch.names, image),
+                plan.body(engine.facts(), &containers.names, image),
+                launch.report,
             )
         },
     )
@@ -163,56 +182,39 @@ pub(crate) async fn start(
     signals.check()?;
     let (output, input) = attach::attach(engine, &name).await?;
     let command = inside.command.first().map_or("", String::as_str);
-    let started = running::start(engine, &name, command).await;
+    let started = exec::start_container(engine, &name, command).await;
     match &started {
-        Ok(()) => mounted::check(launch, &name).await?,
+        Ok(()) => mounted::check(containers, &name).await?,
         Err(_) => project.still_there()?,
     }
     started?;
-    Ok(Sandbox {
-        name,
-        terminal: terminal.is_some(),
-        output,
-        input,
-    })
+    let job = Job {
+        output: match terminal {
+            Some(_) => Output::Terminal(Box::new(output)),
+            None => Output::Framed(Box::new(output)),
+        },
+        input: Box::new(input),
+        control: Box::new(exec::MainCommand::new(engine.clone(), name.clone())),
+    };
+    let engine = engine.clone();
+    Ok((Sandbox { engine, name }, job))
 }
 
 impl Sandbox {
-    /// Joins our streams to the command's until it has ended, and takes its container away.
-    pub(crate) async fn run(
-        self,
-        launch: &Launch<'_>,
-        proxy: &mut Proxy,
-        signals: &mut Signals,
-        words: mpsc::Receiver<Word>,
-    ) -> Result<Outcome> {
-        let running = running::Running {
-            engine: launch.engine,
-            sandbox: &self.name,
-            terminal: self.terminal,
-            report: launch.report,
-        };
-        let outcome = running
-            .run(self.output, self.input, &mut proxy.link, signals, words)
-            .await;
-        // What cannot be removed now is tried again, and told, by the undo stack.
-        let _ = super::container::remove(launch.engine, &self.name).await;
-        outcome
+    /// The container's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
-}
 
-/// The person's shell, if the sandbox has it too.
-fn shell() -> String {
-    let own = std::env::var("SHELL").unwrap_or_default();
-    let trees = ["/bin/", "/usr/", "/opt/", "/nix/store/"];
-    let visible = |shell: &&str| {
-        trees.iter().any(|tree| shell.starts_with(tree)) && Path::new(shell).is_file()
-    };
-    [own.as_str(), "/bin/bash"]
-        .into_iter()
-        .find(visible)
-        .unwrap_or("/bin/sh")
-        .to_owned()
+    /// Starts a further command in it.
+    pub(crate) async fn exec(&self, spec: &Spec) -> Result<Job> {
+        exec::start(&self.engine, &self.name, spec).await
+    }
+
+    /// Ends what runs in it, and takes the container away.
+    pub(crate) async fn end(&self) -> Result<()> {
+        super::container::remove(&self.engine, &self.name).await
+    }
 }
 
 /// The file that makes the proxy the sandbox's name server. An engine would write the host's own

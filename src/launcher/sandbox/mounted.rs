@@ -7,8 +7,9 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::super::container;
-use super::super::docker::Launch;
+use super::super::docker::Containers;
 use super::super::nofollow::{Directory, Entry, Identity};
+use super::super::session::Launch;
 
 /// Looks at the project through a sandbox that has just been started, before anybody's streams are
 /// joined to it.
@@ -21,9 +22,10 @@ use super::super::nofollow::{Directory, Entry, Identity};
 ///
 /// [`ProjectError::Replaced`](super::super::ProjectError::Replaced), and then the sandbox is to be
 /// taken away.
-pub(super) async fn check(launch: &Launch<'_>, sandbox: &str) -> Result<()> {
+pub(super) async fn check(containers: &Containers<'_>, sandbox: &str) -> Result<()> {
+    let launch = containers.launch;
     let project = &launch.request.project;
-    let state = container::inspect(launch.engine, sandbox).await?.state;
+    let state = container::inspect(containers.engine, sandbox).await?.state;
     let pid = state.and_then(|state| state.pid).filter(|pid| *pid > 0);
     // Without a root it has ended already, or this user may not look at it.
     project.was_mounted(pid.and_then(|pid| root(launch, pid)))?;

@@ -1,0 +1,161 @@
+//! From what was typed to a session that can be started: what `run` and `up` have in common.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{self, Unlisted};
+use crate::launcher::{
+    CannotRun, Engine, Interrupted, KeeperClient, OffLimits, Policy, Project, Purpose, Request,
+    Runtime, Surroundings, Variable, VolumeSpec,
+};
+use crate::session::{Found, RuntimeDir, live};
+
+use super::args::start::{RuntimeChoice, StartArgs};
+use super::failure::{Failure, Kind};
+use super::output::{Output, printable};
+use super::policy;
+
+/// A session that can be started: everything that was typed is understood, and nothing is made.
+pub(super) struct Prepared {
+    pub(super) request: Request,
+    pub(super) notify_command: Option<Vec<String>>,
+    runtime: RuntimeChoice,
+    around: Surroundings,
+}
+
+/// Understands what was typed.
+pub(super) fn prepare(
+    args: &StartArgs,
+    path: Option<&Path>,
+    purpose: Purpose,
+    command: Vec<String>,
+    otherwise: Unlisted,
+) -> Result<Prepared, Failure> {
+    let flags = policy::Flags::read(&args.allow, &args.asking, otherwise)?;
+    let env = variables(&args.env)?;
+    let volumes = each(&args.volume, |text| text.parse::<VolumeSpec>())?;
+    let configured = policy::config()?;
+    let runtime_dir = RuntimeDir::open_or_create().map_err(Failure::failed)?;
+    let around = Surroundings::of_this_process();
+    let off_limits = OffLimits::of_host(&around.sockets(), &own_directories(&runtime_dir)?);
+    let home = std::env::var_os("HOME")
+        .map(PathBuf::from)
+        .filter(|home| home.is_absolute());
+    let start = path.unwrap_or_else(|| Path::new("."));
+    let project = Project::find(start, home.as_deref(), &off_limits).map_err(Failure::usage)?;
+    let policy: Policy = Arc::new(move || {
+        let config = policy::config().map_err(|failure| anyhow::anyhow!(failure.message))?;
+        Ok(policy::document(config, &flags))
+    });
+    Ok(Prepared {
+        request: Request {
+            runtime_dir,
+            project,
+            off_limits,
+            home,
+            name: args.name.clone(),
+            image: args.image.clone().or(configured.image),
+            purpose,
+            command,
+            env,
+            volumes,
+            policy,
+        },
+        notify_command: configured.notify_command,
+        runtime: args.runtime.unwrap_or(RuntimeChoice::Auto),
+        around,
+    })
+}
+
+impl Prepared {
+    /// The session that its project has already, if it has one.
+    ///
+    /// # Errors
+    /// When it has several.
+    pub(super) async fn existing(&self) -> Result<Option<Found>, Failure> {
+        let project = self.request.project.path();
+        let mut found: Vec<Found> = live(&self.request.runtime_dir)
+            .await
+            .into_iter()
+            .filter(|found| found.record.project_dir.as_deref() == Some(project))
+            .filter(|found| KeeperClient::of(found).is_there())
+            .collect();
+        if found.len() > 1 {
+            let names: Vec<_> = found
+                .iter()
+                .map(|found| printable(&found.record.name).into_owned())
+                .collect();
+            return Err(Failure::new(
+                Kind::Choice,
+                format!("this project has several sessions: {}", names.join(", ")),
+            )
+            .hint("vibepit exec --session NAME runs a command in one of them; run --new starts another"));
+        }
+        Ok(found.pop())
+    }
+
+    /// What the session is to be made with. The first line of output says which it is.
+    pub(super) async fn runtime(&self, first_line: &dyn Fn(String)) -> Result<Runtime, Failure> {
+        let engine = Engine::find(&self.around).await.map_err(Failure::failed)?;
+        first_line(format!(
+            "vibepit: {}, project {}",
+            engine.facts(),
+            printable(&self.request.project.path().display().to_string())
+        ));
+        Ok(Runtime::Docker(engine))
+    }
+}
+
+/// Where it is decided what the sandbox may reach: never within its own reach.
+fn own_directories(runtime_dir: &RuntimeDir) -> Result<Vec<PathBuf>, Failure> {
+    let config = config::config_file().map_err(Failure::failed)?;
+    let state = config::state_dir().map_err(Failure::failed)?;
+    let config = config.parent().map(Path::to_owned);
+    Ok([Some(runtime_dir.path().to_owned()), config, Some(state)]
+        .into_iter()
+        .flatten()
+        .collect())
+}
+
+/// Variables as they were typed.
+pub(super) fn variables(texts: &[String]) -> Result<Vec<Variable>, Failure> {
+    each(texts, |text| {
+        Variable::parse(text, |name| std::env::var_os(name))
+    })
+}
+
+fn each<T, E: std::fmt::Display>(
+    texts: &[String],
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Vec<T>, Failure> {
+    texts
+        .iter()
+        .map(|text| parse(text).map_err(|error| Failure::new(Kind::Usage, error)))
+        .collect()
+}
+
+/// What a start that did not come to its end is to a person, with the exit code that tells so.
+pub(super) fn outcome(
+    ended: anyhow::Result<i64>,
+    out: &Output,
+) -> Result<std::process::ExitCode, Failure> {
+    match ended {
+        Ok(exit_code) => Ok(code(exit_code)),
+        Err(error) => {
+            if let Some(cannot) = error.downcast_ref::<CannotRun>() {
+                out.warn(printable(&cannot.to_string()));
+                return Ok(code(cannot.exit_code));
+            }
+            if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+                out.note(interrupted.to_string());
+                return Ok(code(interrupted.exit_code()));
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// An exit code as a process can have one.
+fn code(code: i64) -> std::process::ExitCode {
+    std::process::ExitCode::from(u8::try_from(code).unwrap_or(1))
+}

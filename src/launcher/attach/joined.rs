@@ -1,0 +1,202 @@
+//! A person's streams joined to a command's: input, output, signals, the terminal's size, until the
+//! command has ended. What the command runs in is not known here.
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Sleep, sleep};
+
+use super::super::job::{Control, Job, Kill, Output};
+use super::super::report::Report;
+use super::super::request::Outcome;
+use super::super::signals::{Signal, Signals};
+use super::desk::{Desk, Word, leave_question};
+use super::pump::{Gone, forward_apart, forward_raw, forward_split};
+use super::terminal::{Mode, size};
+
+/// How long a command that was asked to end may take before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What becomes of a command when our terminal goes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    /// The command ends with our terminal.
+    End,
+    /// It stays, and can be joined again.
+    Leave,
+}
+
+/// The streams of this process, for a command.
+pub(crate) struct Joined<'a> {
+    /// The command has a terminal, and so do we.
+    pub(crate) terminal: bool,
+    pub(crate) farewell: Farewell,
+    pub(crate) report: &'a dyn Report,
+}
+
+/// How a command and our streams came apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parted {
+    /// It has ended.
+    Ended(Outcome),
+    /// It goes on without us.
+    Left,
+}
+
+impl Joined<'_> {
+    /// Joins our streams to the command's until it has ended and everything it wrote has been
+    /// read. `gone` is done when what the command reaches the world through is gone, and says so
+    /// in a sentence.
+    pub(crate) async fn run(
+        &self,
+        job: Job,
+        gone: impl Future<Output = String>,
+        signals: &mut Signals,
+        words: mpsc::Receiver<Word>,
+    ) -> Result<Parted> {
+        let raw = match self.terminal {
+            true => Some(Mode::raw().context("the terminal cannot be made raw")?),
+            false => None,
+        };
+        let Job {
+            output,
+            input,
+            control,
+        } = job;
+        let control = &*control;
+        self.resize(control).await;
+        let (asking, asked) = watch::channel(false);
+        let desk = Desk {
+            words,
+            asking,
+            raw: self.terminal,
+        };
+        let feeding = tokio::spawn(desk.serve(input));
+        let parted = self.relay(output, control, asked, gone, signals).await;
+        feeding.abort();
+        // It gives the terminal back as it was.
+        let _ = feeding.await;
+        // Before anything is said to the person.
+        drop(raw);
+        if !parted.context("the sandbox's output broke off")? {
+            return Ok(Parted::Left);
+        }
+        let exit_code = control.wait().await?;
+        if let Some(sentence) = control.explain(exit_code).await {
+            self.report.warning(&sentence);
+        }
+        Ok(Parted::Ended(Outcome { exit_code }))
+    }
+
+    /// True once the command's output has ended; false when we leave it.
+    async fn relay(
+        &self,
+        output: Output,
+        control: &dyn Control,
+        mut asked: watch::Receiver<bool>,
+        gone: impl Future<Output = String>,
+        signals: &mut Signals,
+    ) -> Result<bool> {
+        let (reader, mut reader_gone) = watch::channel(false);
+        let mut relay = std::pin::pin!(forward(output, &reader));
+        let mut ending = false;
+        let mut killed = false;
+        let mut told_gone = false;
+        let mut gone = std::pin::pin!(gone);
+        let mut grace = std::pin::pin!(None);
+        // While a question is on the screen the output waits, unless the command has ended.
+        let mut question = false;
+        let mut ended = std::pin::pin!(control.wait());
+        let mut over = false;
+        loop {
+            tokio::select! {
+                done = &mut relay, if !question => return Ok(done.map(|()| true)?),
+                Ok(()) = asked.changed() => {
+                    question = *asked.borrow_and_update() && !over;
+                    if !question {
+                        self.redraw(control).await;
+                    }
+                }
+                _ = &mut ended, if question => {
+                    over = true;
+                    question = false;
+                    leave_question().await;
+                }
+                signal = signals.next() => match signal {
+                    Signal::Resized => self.resize(control).await,
+                    Signal::HangUp | Signal::Terminate if self.farewell == Farewell::Leave => {
+                        return Ok(false);
+                    }
+                    Signal::Interrupt | Signal::Quit if !ending => {
+                        control.signal(Kill::As(signal)).await;
+                    }
+                    _ if ending => control.signal(Kill::Kill).await,
+                    // As it came: a shell at a terminal ignores SIGTERM and ends by SIGHUP (bash(1),
+                    // SIGNALS), and the exit code tells which it was.
+                    _ => {
+                        ending = true;
+                        grace.set(Some(sleep(GRACE)));
+                        control.signal(Kill::As(signal)).await;
+                    }
+                },
+                () = when(grace.as_mut().as_pin_mut()), if grace.is_some() => {
+                    if killed {
+                        bail!("the command does not end, and goes on in the sandbox");
+                    }
+                    killed = true;
+                    grace.set(Some(sleep(GRACE)));
+                    control.signal(Kill::Kill).await;
+                }
+                Ok(()) = reader_gone.changed(), if !ending => {
+                    if self.farewell == Farewell::Leave {
+                        return Ok(false);
+                    }
+                    ending = true;
+                    grace.set(Some(sleep(GRACE)));
+                    control.signal(Kill::Pipe).await;
+                }
+                sentence = &mut gone, if !told_gone => {
+                    told_gone = true;
+                    self.report.warning(&sentence);
+                }
+            }
+        }
+    }
+
+    /// Gives the command's terminal the size of ours.
+    async fn resize(&self, control: &dyn Control) {
+        if self.terminal
+            && let Some((rows, columns)) = size()
+        {
+            control.resize(rows, columns).await;
+        }
+    }
+
+    /// Has a command that fills the screen draw it again: only another size makes it.
+    async fn redraw(&self, control: &dyn Control) {
+        if self.terminal
+            && let Some((rows, columns)) = size()
+        {
+            control.resize(rows, columns.saturating_sub(1).max(1)).await;
+            control.resize(rows, columns).await;
+        }
+    }
+}
+
+async fn forward(output: Output, reader: &Gone) -> std::io::Result<()> {
+    let (out, err) = (tokio::io::stdout(), tokio::io::stderr());
+    match output {
+        Output::Terminal(output) => forward_raw(output, out, reader).await,
+        Output::Framed(output) => forward_split(output, out, err, reader).await,
+        Output::Apart(output, error) => forward_apart(output, error, out, err, reader).await,
+    }
+}
+
+async fn when(timer: Option<std::pin::Pin<&mut Sleep>>) {
+    match timer {
+        Some(timer) => timer.await,
+        None => std::future::pending().await,
+    }
+}

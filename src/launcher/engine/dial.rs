@@ -1,0 +1,94 @@
+//! A new connection to an engine, by whatever way leads there.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::{BollardRequest, ClientVersion, Docker};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{HOST, HeaderValue};
+use hyper::{Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+/// Seconds a single call to the engine may take. Starting a container on a busy machine takes
+/// several; an engine that needs more than this is stuck.
+const CALL_SECONDS: u64 = 120;
+
+/// What an engine may say of itself.
+const ANSWER_BYTES: usize = 1024 * 1024;
+
+/// The two directions of a connection.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// How an engine is reached.
+#[derive(Debug, Clone)]
+pub(crate) enum Dial {
+    /// At a socket of this machine.
+    Unix(PathBuf),
+}
+
+impl Dial {
+    /// Opens a connection.
+    pub(super) async fn connect(&self) -> io::Result<Box<dyn Duplex>> {
+        match self {
+            Self::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+        }
+    }
+
+    /// Opens a connection and makes it one of HTTP, which may be upgraded.
+    pub(crate) async fn http<B>(&self) -> Result<SendRequest<B>, Error>
+    where
+        B: hyper::body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let stream = self.connect().await?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection.with_upgrades());
+        Ok(sender)
+    }
+
+    /// The JSON at a path that the library does not read as a whole.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let asking = async {
+            let request = Request::get(path)
+                .header(HOST, "docker")
+                .body(Empty::<Bytes>::new())?;
+            let answer = self.http().await?.send_request(request).await?;
+            let body = Limited::new(answer.into_body(), ANSWER_BYTES).collect();
+            let body = body.await.map_err(io::Error::other)?;
+            Ok(serde_json::from_slice(&body.to_bytes()).map_err(io::Error::other)?)
+        };
+        let patience = Duration::from_secs(CALL_SECONDS);
+        let answer = timeout(patience, asking).await;
+        answer.unwrap_or(Err(Error::RequestTimeoutError))
+    }
+
+    /// The library's client, each of whose calls has a connection of its own: the ways that are
+    /// slow to open are forwarded by somebody who keeps one open.
+    pub(super) fn client(&self, version: &ClientVersion) -> Result<Docker, Error> {
+        let dial = self.clone();
+        let call = move |request: BollardRequest| call(dial.clone(), request);
+        Docker::connect_with_custom_transport(call, Some("http://docker"), CALL_SECONDS, version)
+    }
+}
+
+async fn call(dial: Dial, mut request: BollardRequest) -> Result<Response<Incoming>, Error> {
+    let mut sender = dial.http().await?;
+    let host = HeaderValue::from_static("docker");
+    request.headers_mut().insert(HOST, host);
+    // What a server is asked for is a path (RFC 9112, section 3.2.1).
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+    Ok(sender.send_request(request).await?)
+}

@@ -1,0 +1,83 @@
+//! Ending a launcher that does not answer.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::KeeperClient;
+use crate::session::Found;
+use crate::transport::peer;
+
+/// How long a launcher may take to hear that it is to end.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long it may take to take everything away.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a launcher that got a signal may take to take everything away.
+const GRACE: Duration = Duration::from_secs(20);
+/// How long a process that was killed may take to be gone.
+const GONE: Duration = Duration::from_secs(5);
+
+/// Has the launcher of a session end it, and waits until nothing holds the session any more.
+///
+/// # Errors
+///
+/// When it does not answer, or takes too long.
+pub async fn end_session(found: &Found) -> Result<()> {
+    let mut freed = freed(found);
+    let keeper = KeeperClient::of(found);
+    let _held = timeout(ANSWER, keeper.tell_to_end())
+        .await
+        .context("its launcher does not answer")??;
+    timeout(PATIENCE, &mut freed)
+        .await
+        .context("its launcher takes too long")??;
+    Ok(())
+}
+
+/// Done when nothing holds the session any more.
+fn freed(found: &Found) -> oneshot::Receiver<()> {
+    let (tell, freed) = oneshot::channel();
+    let watched = found.clone();
+    // A thread of its own: it waits for as long as the lock is held.
+    thread::spawn(move || {
+        watched.wait_until_free();
+        let _ = tell.send(());
+    });
+    freed
+}
+
+/// Ends the process that holds a session, by a signal, and by SIGKILL where that does not do. What
+/// it leaves is for the next pruning.
+///
+/// # Errors
+///
+/// When it cannot be told which process that is, or it does not end.
+pub async fn stop_launcher(found: &Found) -> Result<()> {
+    // Who listens: a pid in a file may be anybody's by now.
+    let pid = match peer::listener(&found.keeper_socket()).await {
+        Ok(pid) => pid,
+        Err(_) => match found.control_socket() {
+            // A proxy that was started by hand is its own launcher.
+            Some(socket) if found.record.sandbox.is_none() => peer::listener(&socket).await?,
+            _ => bail!(
+                "its launcher does not answer, and its socket does not tell which process it is; \
+                 it said that it is process {}",
+                found.record.pid
+            ),
+        },
+    };
+    let pid = Pid::from_raw(i32::try_from(pid)?);
+    let mut freed = freed(found);
+    for (signal, patience) in [(Signal::SIGTERM, GRACE), (Signal::SIGKILL, GONE)] {
+        kill(pid, signal).with_context(|| format!("process {pid} could not be ended"))?;
+        if timeout(patience, &mut freed).await.is_ok() {
+            return Ok(());
+        }
+    }
+    bail!("process {pid} does not end")
+}

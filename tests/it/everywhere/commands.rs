@@ -1,0 +1,86 @@
+//! A command in a sandbox: its streams, its code, what it sees.
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+use nix::sys::signal::Signal;
+
+use super::Place;
+
+pub(super) fn exit_code_and_streams(place: &dyn Place) {
+    for code in [0, 7, 255] {
+        let ran = place.run(&[], &format!("echo out; echo err >&2; exit {code}"));
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        assert_eq!(ran.stdout, "out\n");
+        assert!(ran.stderr.contains("err\n"), "{ran:?}");
+    }
+    let mut child = place
+        .vibepit()
+        .args([
+            "run",
+            "--quiet",
+            "--",
+            "sh",
+            "-c",
+            "cat; echo \"$1\"",
+            "sh",
+            "a  b",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut stdin = child.stdin.take().expect("its input");
+    let input = vec![b'i'; 1_000_000];
+    let writer = std::thread::spawn(move || stdin.write_all(&input).expect("it is read"));
+    let output = child.wait_with_output().expect("its end");
+    writer.join().expect("all was read");
+    let expected = [&vec![b'i'; 1_000_000][..], b"a  b\n"].concat();
+    assert!(output.stdout == expected, "{} bytes", output.stdout.len());
+}
+
+pub(super) fn no_such_command(place: &dyn Place) {
+    fs::write(place.project().join("plain"), "no program").expect("a file");
+    for (command, code) in [("no-such-program", 127), ("./plain", 126)] {
+        let ran = place.cli(&["run", "--", command]);
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        assert!(ran.stderr.contains(command), "{ran:?}");
+    }
+}
+
+pub(super) fn project_and_home(place: &dyn Place) {
+    let project = place.project();
+    fs::write(project.join("source"), "text\n").expect("a file");
+    fs::create_dir_all(project.join(".vibepit")).expect("a directory");
+    fs::write(project.join(".vibepit/secret"), "hidden").expect("a file");
+    fs::write(place.home().join("private"), "mine").expect("a file");
+    let mut shell = place.shell(&[]);
+    let project = project.display();
+    assert_eq!(shell.ask("pwd; cat source"), format!("{project}\ntext\n"));
+    assert_eq!(shell.ask("echo inside > made; cat made"), "inside\n");
+    assert_eq!(shell.ask("ls -A .vibepit"), "");
+    let closed = shell.ask("touch .vibepit/x 2>/dev/null || echo closed");
+    assert_eq!(closed, "closed\n");
+    let private = shell.ask(&format!(
+        "cat {}/private 2>/dev/null; true",
+        place.home().display()
+    ));
+    assert_eq!(private, "");
+    let status = shell.ask("grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status");
+    let expected = "CapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\n\
+                    Seccomp:\t2\n";
+    assert_eq!(status, expected);
+    assert_eq!(shell.ask("echo kept > ~/kept; cat ~/kept"), "kept\n");
+    assert_eq!(shell.end().0, Some(0));
+    let made = fs::read_to_string(place.project().join("made")).expect("the file");
+    assert_eq!(made, "inside\n");
+    assert_eq!(place.run(&[], "cat ~/kept").ok(), "kept\n");
+    fs::remove_dir_all(place.project().join(".vibepit")).expect("it goes");
+}
+
+pub(super) fn signal(place: &dyn Place) {
+    let mut shell = place.shell(&[]);
+    shell.signal(Signal::SIGTERM);
+    assert_eq!(shell.wait().code(), Some(143));
+}

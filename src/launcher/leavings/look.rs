@@ -227,7 +227,7 @@ impl Look {
             self.seen.insert(path, seen);
         } else if !self.seen.contains_key(&path) {
             self.crowded
-                .insert(path.parent().unwrap_or(Path::new("")).to_owned());
+                .insert(path.parent().unwrap_or_else(|| Path::new("")).to_owned());
         }
     }
 

@@ -23,8 +23,11 @@ use super::project::Project;
 use super::report::Report;
 use super::repository::GIT;
 
-/// So many findings are told; who left more is told about in one line.
-const MOST_TOLD: usize = 20;
+/// So many findings are told one by one.
+const MOST_TOLD: usize = 40;
+
+/// So many of the directories are named that the others are in.
+const MOST_PLACES: usize = 4;
 
 /// How it was before the sandbox started.
 pub(crate) struct Before {
@@ -55,8 +58,8 @@ enum Change {
     Gone,
     /// Too many names to compare them all.
     Crowded,
-    /// So many findings are not told.
-    More(usize),
+    /// So many findings are not told, in these places among others.
+    More(usize, Vec<PathBuf>),
 }
 
 impl Before {
@@ -80,32 +83,26 @@ impl Before {
             .into_iter()
             .filter_map(|path| Some((path, self.change(path, &now)?)))
             .collect();
-        let told = changes.iter().filter(|(path, change)| {
-            // A directory that is gone or became something else stands for what was in it, and
-            // what is in a new one stands for the directory.
-            let covered = path.ancestors().skip(1).any(|above| {
-                matches!(
-                    changes.get(&above.to_owned()),
-                    Some(Change::Gone | Change::Became(_))
-                )
-            });
-            let directory = **change == Change::New("directory");
-            let shown_by = || {
-                let within = |other: &PathBuf| other != **path && other.starts_with(path);
-                changes.keys().any(|other| within(other))
-            };
-            !covered && !(directory && shown_by())
-        });
+        let told: Vec<_> = changes
+            .iter()
+            .filter(|(path, change)| !is_told_by_another(&changes, path, change))
+            .collect();
+        let git_may_show = self.git_may_show(&changes);
         // First, so that they are never among those that are not told.
         let crowded = now.crowded.difference(&then.crowded);
         let mut found: Vec<Finding> = crowded
-            .map(|path| self.finding(path, Change::Crowded, &changes))
+            .map(|path| self.finding(path, Change::Crowded, false))
             .collect();
-        found.extend(told.map(|(path, change)| self.finding(path, change.clone(), &changes)));
-        if found.len() > MOST_TOLD {
-            let more = found.len() - MOST_TOLD;
-            found.truncate(MOST_TOLD);
-            found.push(self.finding(Path::new(""), Change::More(more), &changes));
+        let shown = told.iter().take(MOST_TOLD);
+        found.extend(
+            shown.map(|(path, change)| self.finding(path, (*change).clone(), git_may_show)),
+        );
+        let rest = told.get(MOST_TOLD..).unwrap_or_default();
+        if let Some((first, _)) = rest.first() {
+            let above = |path: &Path| path.parent().map(Path::to_owned).unwrap_or_default();
+            let places: BTreeSet<_> = rest.iter().map(|(path, _)| above(path)).collect();
+            let more = Change::More(rest.len(), places.into_iter().take(MOST_PLACES).collect());
+            found.push(self.finding(&above(first), more, false));
         }
         found
     }
@@ -138,25 +135,22 @@ impl Before {
         })
     }
 
-    fn finding(
-        &self,
-        path: &Path,
-        change: Change,
-        changes: &BTreeMap<&PathBuf, Change>,
-    ) -> Finding {
+    fn finding(&self, path: &Path, change: Change, git_may_show: bool) -> Finding {
         let whole = self.project.path().join(path);
         let shown = quoted(&whole);
         let command = match &change {
             Change::Gone => format!("ls -la {}", quoted(whole.parent().unwrap_or(&whole))),
-            Change::New("file") | Change::Settings(_) => format!("cat -v {shown}"),
-            Change::Changed if self.git_is_as_it_was(path, changes) => format!(
+            Change::Changed if git_may_show && !self.places.is_gits(path) => format!(
                 "git -C {} diff -- {}",
                 quoted(self.project.path()),
                 quoted(path)
             ),
-            Change::Changed => format!("cat -v {shown}"),
-            Change::New(_) | Change::Became(_) | Change::Crowded => format!("ls -la {shown}"),
-            Change::More(_) => format!("ls -la {}", quoted(self.project.path())),
+            Change::New("file") | Change::Changed | Change::Settings(_) => {
+                format!("cat -v {shown}")
+            }
+            Change::New(_) | Change::Became(_) | Change::Crowded | Change::More(..) => {
+                format!("ls -la {shown}")
+            }
         };
         Finding {
             path: path.to_owned(),
@@ -166,23 +160,48 @@ impl Before {
         }
     }
 
-    /// Whether git can be asked about this: `git diff` itself runs what `.git/config` names.
-    fn git_is_as_it_was(&self, path: &Path, changes: &BTreeMap<&PathBuf, Change>) -> bool {
-        let git = |path: &Path| self.places.is_gits(path);
+    /// Whether git can be asked about a file: `git diff` itself runs what a repository names.
+    fn git_may_show(&self, changes: &BTreeMap<&PathBuf, Change>) -> bool {
         let attributes = |path: &Path| path.file_name() == Some(OsStr::new(".gitattributes"));
-        !git(path)
-            && self.then.seen.contains_key(Path::new(GIT))
-            && !changes.keys().any(|path| git(path) || attributes(path))
+        let mut changed = changes.keys().map(|path| path.as_path());
+        self.then.seen.contains_key(Path::new(GIT))
+            && !changed.any(|path| self.places.is_gits(path) || attributes(path))
     }
+}
+
+/// A directory that is gone or became something else stands for what was in it, and what is in a
+/// new one stands for the directory.
+fn is_told_by_another(
+    changes: &BTreeMap<&PathBuf, Change>,
+    path: &PathBuf,
+    change: &Change,
+) -> bool {
+    let of_all = |above: &Path| {
+        let change = changes.get(&above.to_owned());
+        matches!(change, Some(Change::Gone | Change::Became(_)))
+    };
+    // In the order of paths what is in a directory comes right after it.
+    let within = || {
+        let mut after = changes.range::<&PathBuf, _>(path..).skip(1);
+        after.next().is_some_and(|(next, _)| next.starts_with(path))
+    };
+    path.ancestors().skip(1).any(of_all) || (*change == Change::New("directory") && within())
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match &self.change {
-            Change::More(1) => write!(f, "one more of this kind changed while the session ran")?,
-            Change::More(count) => {
-                write!(f, "{count} more of this kind changed while the session ran")?;
+            Change::More(count, places) => {
+                let places: Vec<_> = places
+                    .iter()
+                    .map(|place| place.to_string_lossy().into_owned())
+                    .collect();
+                write!(
+                    f,
+                    "{count} more of this kind changed while the session ran (in {})",
+                    places.join(", ")
+                )?;
             }
             Change::Crowded => write!(
                 f,

@@ -199,7 +199,7 @@ mod tests {
 
     fn gone() -> anyhow::Error {
         let message = "No such image".to_owned();
-        bollard::errors::Error::DockerResponseServerError {
+        Error::DockerResponseServerError {
             status_code: 404,
             message,
         }

@@ -130,20 +130,26 @@ fn grouped(number: u64) -> String {
 }
 
 fn judge(result: &Results, aim: &Aim) -> Option<String> {
-    let (values, of) = match aim.against {
-        Some(row) => (result.ratios(row, aim.metric), format!(" ÷ that of {row}")),
-        None => {
+    let (values, of) = match (aim.against, aim.bound) {
+        (Some(row), Bound::Beyond(_)) => (
+            result.differences(row, aim.metric),
+            format!(" beyond that of {row}"),
+        ),
+        (Some(row), _) => (result.ratios(row, aim.metric), format!(" ÷ that of {row}")),
+        (None, _) => {
             let values = result.values(&result.subject, aim.metric);
             (values.into_iter().flatten().collect(), String::new())
         }
     };
     let middle = median(&values)?;
-    let shown = |value| match aim.against {
-        Some(_) => format!("{value:.2}"),
-        None => show(aim.metric, value, result.unit),
+    let shown = |value| match (aim.against, aim.bound) {
+        (Some(_), Bound::AtMost(_) | Bound::AtLeast(_)) => format!("{value:.2}"),
+        _ => show(aim.metric, value, result.unit),
     };
     let (met, bound) = match aim.bound {
-        Bound::AtMost(bound) => (middle <= bound, format!("at most {}", shown(bound))),
+        Bound::AtMost(bound) | Bound::Beyond(bound) => {
+            (middle <= bound, format!("at most {}", shown(bound)))
+        }
         Bound::AtLeast(bound) => (middle >= bound, format!("at least {}", shown(bound))),
     };
     let (low, high) = range(&values);

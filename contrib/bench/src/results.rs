@@ -59,11 +59,20 @@ impl Results {
 
     /// The subject's value divided by the row's, round by round.
     pub(crate) fn ratios(&self, row: &str, metric: Metric) -> Vec<f64> {
+        self.beside(row, metric, |ours, theirs| ours / theirs)
+    }
+
+    /// What the subject's value is above the row's, round by round.
+    pub(crate) fn differences(&self, row: &str, metric: Metric) -> Vec<f64> {
+        self.beside(row, metric, |ours, theirs| ours - theirs)
+    }
+
+    fn beside(&self, row: &str, metric: Metric, compare: fn(f64, f64) -> f64) -> Vec<f64> {
         let ours = self.values(&self.subject, metric);
         let theirs = self.values(row, metric);
         ours.into_iter()
             .zip(theirs)
-            .filter_map(|(ours, theirs)| Some(ours? / theirs?))
+            .filter_map(|(ours, theirs)| Some(compare(ours?, theirs?)))
             .collect()
     }
 

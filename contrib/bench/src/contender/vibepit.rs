@@ -50,9 +50,7 @@ fn start_with(place: &Place, fillers: usize, unlisted: Unlisted) -> Result<Start
     let http = free_address()?;
     let dns = free_address()?;
     let home = place.directory.join(format!("vibepit-{}", http.port()));
-    for part in ["", "runtime", "socket"] {
-        fs::DirBuilder::new().mode(0o700).create(home.join(part))?;
-    }
+    private(&home, &["", "runtime", "socket"])?;
     let control = home.join("socket/control.sock");
     let mut command = command(&place.vibepit, &home);
     // -q: a warning still shows, the greeting does not.
@@ -77,6 +75,14 @@ fn start_with(place: &Place, fillers: usize, unlisted: Unlisted) -> Result<Start
         ready_in,
         ready_cpu,
     })
+}
+
+/// Makes directories that only their owner enters.
+pub(crate) fn private(home: &Path, parts: &[&str]) -> io::Result<()> {
+    for part in parts {
+        fs::DirBuilder::new().mode(0o700).create(home.join(part))?;
+    }
+    Ok(())
 }
 
 /// A vibepit command that sees this session and nothing of the person who measures.

@@ -11,6 +11,7 @@ mod meter;
 mod refuse;
 mod rules;
 mod setup;
+mod start;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -58,6 +59,8 @@ pub(crate) fn all() -> Vec<Box<dyn Workload>> {
         Box::new(allow::Allow),
         Box::new(ask::Ask),
         Box::new(held::Held),
+        Box::new(start::Start::Local),
+        Box::new(start::Start::Docker),
     ]
 }
 
@@ -238,6 +241,8 @@ pub(crate) struct Aim {
 pub(crate) enum Bound {
     AtMost(f64),
     AtLeast(f64),
+    /// At most so much more than the other row's.
+    Beyond(f64),
 }
 
 impl Aim {
@@ -246,6 +251,14 @@ impl Aim {
             metric,
             against,
             bound: Bound::AtMost(bound),
+        }
+    }
+
+    const fn beyond(metric: Metric, bound: f64, against: &'static str) -> Self {
+        Self {
+            metric,
+            against: Some(against),
+            bound: Bound::Beyond(bound),
         }
     }
 

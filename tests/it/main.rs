@@ -40,6 +40,7 @@ mod notify;
 mod openapi;
 mod openapi_schema;
 mod peers;
+mod podman;
 mod saving;
 mod scripts;
 mod sessions;

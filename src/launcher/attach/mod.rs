@@ -9,5 +9,5 @@ mod terminal;
 pub(crate) use desk::{Desk, leave_question};
 pub use desk::{Question, Word};
 pub(crate) use pump::{forward_raw, forward_split};
-pub(crate) use stream::{Channel, Demux, Input, Output, attach};
+pub(crate) use stream::{Channel, Demux, Input, Output, Refused, attach};
 pub(crate) use terminal::{Mode, is_interactive, size};

@@ -3,7 +3,7 @@
 //! Not through the engine library: it reads the output of a terminal as if it were framed, so a
 //! program that prints a byte below 3 at the wrong moment would garble or stall it.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::header::{CONNECTION, HOST, UPGRADE};
@@ -20,6 +20,16 @@ const ERROR_BYTES: usize = 16 * 1024;
 /// No key typed by a person ends the attachment: eight bytes that no UTF-8 text contains. (The
 /// engine's default, Ctrl-P Ctrl-Q, would swallow the Ctrl-P of every shell.)
 const DETACH_KEYS: &str = "%FF,%FF,%FF,%FF,%FF,%FF,%FF,%FF";
+
+/// An engine that does not attach. Podman makes the process at that moment, so this may be what
+/// keeps a command from starting.
+#[derive(Debug, thiserror::Error)]
+#[error("the engine answered {status}: {message}")]
+pub(crate) struct Refused {
+    status: StatusCode,
+    /// What the engine says.
+    pub(crate) message: String,
+}
 
 /// What goes into a container. Shutting it down is the end of its standard input.
 pub(crate) type Input = WriteHalf<TokioIo<Upgraded>>;
@@ -58,10 +68,8 @@ async fn request(dial: &Dial, path: &str) -> Result<Upgraded> {
             .collect()
             .await;
         let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-        bail!(
-            "the engine answered {status}: {}",
-            String::from_utf8_lossy(&body).trim()
-        );
+        let message = String::from_utf8_lossy(&body).trim().to_owned();
+        return Err(Refused { status, message }.into());
     }
     Ok(hyper::upgrade::on(answer).await?)
 }

@@ -21,7 +21,7 @@ use super::attach::{self, Word};
 use super::docker::Launch;
 use super::image::{self, Home, Image};
 use super::proxy::Proxy;
-use super::request::Outcome;
+use super::request::{CannotRun, Outcome};
 use super::signals::Signals;
 use super::undo::Undo;
 
@@ -158,8 +158,10 @@ pub(crate) async fn start(
     .await
     .context("the sandbox's container could not be made")?;
     signals.check()?;
-    let (output, input) = attach::attach(engine, &name).await?;
     let command = inside.command.first().map_or("", String::as_str);
+    let (output, input) = attach::attach(engine, &name)
+        .await
+        .map_err(|error| about_command(command, error))?;
     running::start(engine, &name, command).await?;
     Ok(Sandbox {
         name,
@@ -191,6 +193,13 @@ impl Sandbox {
         let _ = super::container::remove(launch.engine, &self.name).await;
         outcome
     }
+}
+
+/// An engine that says at the attachment what it says of a command that cannot be run.
+fn about_command(command: &str, error: anyhow::Error) -> anyhow::Error {
+    let refused = error.downcast_ref::<attach::Refused>();
+    let cannot = refused.and_then(|refused| CannotRun::read(command, &refused.message));
+    cannot.map_or(error, Into::into)
 }
 
 /// The person's shell, if the sandbox has it too.

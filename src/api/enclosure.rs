@@ -142,6 +142,8 @@ pub struct CommandLine {
 pub enum FromEnclosure {
     /// The doors are open; their sockets come along, in the order of [`DoorName::ALL`].
     Doors,
+    /// The kernel gives us no namespaces; one sentence says which step it refused, and how.
+    Refused(String),
     /// The sandbox does not start; one sentence says why.
     Failed(String),
     /// Every wall stands: commands may come.

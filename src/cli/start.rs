@@ -121,6 +121,10 @@ impl Prepared {
             return local("as asked for");
         }
         match Engine::find(&self.around).await {
+            Ok(_) if self.request.allow_userns => Err(Failure::usage(
+                "--allow-userns is for --runtime local: an engine decides itself what its \
+                 containers may do",
+            )),
             Ok(engine) => {
                 first_line(format!("vibepit: {}, project {project}", engine.facts()));
                 Ok(Runtime::Docker(engine))

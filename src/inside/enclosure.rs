@@ -31,7 +31,7 @@ pub fn enclose() -> ExitCode {
         Err(why) => {
             // One of the two reaches the person.
             let _ = writeln!(io::stderr(), "{why}");
-            let _ = say(channel, &FromEnclosure::Failed(why), &[]);
+            let _ = say(channel, &FromEnclosure::Refused(why), &[]);
             ExitCode::FAILURE
         }
     }

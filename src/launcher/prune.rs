@@ -48,6 +48,8 @@ pub async fn prune_directories(runtime_dir: &RuntimeDir) -> Pruned {
         }
         Err(error) => pruned.failed.push(error.to_string()),
     }
+    // Afterwards: a group is a dead session's when that has no directory.
+    super::local::sweep(runtime_dir);
     pruned
 }
 

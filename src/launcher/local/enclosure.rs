@@ -47,6 +47,11 @@ struct Running {
 }
 
 impl Process {
+    /// Its number, while it runs.
+    pub(super) async fn id(&self) -> Option<u32> {
+        self.0.lock().await.as_ref()?.child.id()
+    }
+
     /// Ends it, and waits: what ran in the sandbox is gone then.
     pub(super) async fn end(&self) -> Result<()> {
         let Some(Running { mut child, channel }) = self.0.lock().await.take() else {
@@ -132,7 +137,8 @@ impl Enclosure {
         let next = next
             .with_context(|| format!("the sandbox was not made within {} s", PATIENCE.as_secs()))?;
         match next? {
-            Some(FromEnclosure::Failed(why)) => Err(kernel::explain(why)),
+            Some(FromEnclosure::Refused(why)) => Err(kernel::refused(why).into()),
+            Some(FromEnclosure::Failed(why)) => Err(anyhow!(why)),
             Some(line) => Ok(line),
             None => Err(anyhow!(
                 "the sandbox's enclosure ended at its start{}",

@@ -29,9 +29,9 @@ pub enum LocalError {
     },
     /// It did not work, and no setting says why.
     #[error(
-        "this machine cannot part off a sandbox: {0}; a container forbids this unless it is made \
-         for it (docker run --security-opt seccomp=unconfined --security-opt \
-         systempaths=unconfined); elsewhere use a container engine: --runtime docker"
+        "this machine cannot part off a sandbox: {0}; within a container that takes docker run \
+         --security-opt seccomp=unconfined --security-opt systempaths=unconfined, and elsewhere \
+         there is --runtime docker"
     )]
     Refused(String),
 }
@@ -78,15 +78,9 @@ fn nothing() -> Plan {
     }
 }
 
-/// What a failure of the inside is to a person: the setting that is behind it, if it is one.
-pub(super) fn explain(why: String) -> anyhow::Error {
-    match forbidden(Path::new("/")) {
-        Some(error) => error.into(),
-        None if why.contains("namespace") || why.contains("_map") => {
-            LocalError::Refused(why).into()
-        }
-        None => anyhow::anyhow!(why),
-    }
+/// What a refusal of the kernel's is to a person: the setting that is behind it, if there is one.
+pub(super) fn refused(why: String) -> LocalError {
+    forbidden(Path::new("/")).unwrap_or(LocalError::Refused(why))
 }
 
 /// A setting that forbids user namespaces to whoever asks. The first that does is named: the next

@@ -5,15 +5,17 @@ mod channel;
 mod enclosure;
 mod home;
 mod kernel;
+mod limits;
 mod plan;
 mod sandbox;
 mod streams;
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use self::enclosure::Enclosure;
+use self::limits::Limits;
 use super::attach;
 use super::job::Spec;
 use super::proxy;
@@ -24,6 +26,7 @@ use super::signals::Signals;
 use super::undo::Undo;
 
 pub use self::kernel::{LocalError, LocalFacts, possible};
+pub(crate) use self::limits::sweep;
 pub(crate) use self::sandbox::Sandbox;
 
 /// Starts the sandbox, the proxy and then the command.
@@ -37,20 +40,38 @@ pub(crate) async fn start(
     signals: &mut Signals,
 ) -> Result<Started> {
     let request = launch.request;
+    if let Some(image) = &request.image {
+        bail!(
+            "the image {image:?} takes a container engine: without one a sandbox has this machine's \
+             own programs; leave it out, or use --runtime docker"
+        );
+    }
     let inside = Inside::of(request)?;
-    let plan = plan::of(request, &inside)?;
     launch.report.step("starting the sandbox");
+    let mut limits = Limits::of(launch.id().as_str());
+    if let Some(group) = limits.group().cloned() {
+        undo.push("the sandbox's control group", move || async move {
+            Ok(group.end().await?)
+        });
+    }
     let (mut enclosure, doors) = {
         let starting = Enclosure::start(undo);
         signals.unless_called_off(starting).await??
     };
+    if let Some(process) = enclosure.process.id().await {
+        limits.hold(process);
+    }
+    let plan = plan::of(request, &inside, &limits)?;
     enclosure.tell(&plan).await?;
     launch.report.step("starting the proxy");
     let proxy = proxy::start_here(launch, doors, undo, signals).await?;
     signals.unless_called_off(enclosure.ready()).await??;
+    // What is mounted is what was looked at: the inside has seen to that. What is hidden in it may
+    // have come or gone meanwhile, and no command has seen it yet.
+    request.project.still_there()?;
     let http = proxy.listening.http.context("the proxy has no HTTP door")?;
     let environment = inside.environment(request, http, false);
-    let sandbox = Sandbox::new(enclosure, environment);
+    let sandbox = Sandbox::new(enclosure, environment, limits);
     let main = match request.purpose {
         Purpose::Keep => sandbox.life(),
         Purpose::Command => {

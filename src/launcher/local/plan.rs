@@ -1,25 +1,19 @@
 //! What a sandbox of this runtime is made of, in the words that its inside understands.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::super::mounts::Bind;
 use super::super::request::Request;
 use super::super::sandbox::{Inside, SCRATCH};
 use super::home;
+use super::limits::Limits;
 use crate::api::enclosure::{DNS_DOOR, HOSTNAME, Mounted, Plan, PlannedMount};
 
-/// Processes and threads: a parallel build, not a fork bomb.
-const PROCESSES: u64 = 4096;
-
 /// Puts together what was judged, and makes what the sandbox keeps.
-pub(super) fn of(request: &Request, inside: &Inside) -> Result<Plan> {
+pub(super) fn of(request: &Request, inside: &Inside, limits: &Limits) -> Result<Plan> {
     let project = request.project.path();
-    let found = project
-        .symlink_metadata()
-        .with_context(|| format!("the project directory {}", project.display()))?;
     let (home, home_identity) = home::of(project)?;
     let mut mounts = Vec::new();
     let userland = inside.userland.as_ref();
@@ -32,7 +26,10 @@ pub(super) fn of(request: &Request, inside: &Inside) -> Result<Plan> {
     let home = Bind::writable(home, &inside.home);
     mounts.push(of_host(&home, Some(home_identity)));
     let own = Bind::writable(project, project);
-    mounts.push(of_host(&own, Some((found.dev(), found.ino()))));
+    mounts.push(of_host(
+        &own,
+        Some(request.project.directory().identity().numbers()),
+    ));
     for volume in &inside.volumes {
         let bind = Bind {
             source: volume.source.clone(),
@@ -51,8 +48,8 @@ pub(super) fn of(request: &Request, inside: &Inside) -> Result<Plan> {
         links: links.unwrap_or_default(),
         files: files(),
         allow_userns: request.allow_userns,
-        processes: Some(PROCESSES),
-        memory: None,
+        processes: limits.processes(),
+        memory: limits.process_memory(),
     })
 }
 

@@ -17,6 +17,7 @@ use super::super::job::{Control, Job, Kill, Output, Spec};
 use super::super::request::CannotRun;
 use super::channel::Channel;
 use super::enclosure::{Enclosure, Process};
+use super::limits::{Group, Limits};
 use super::streams::{Reading, Terminal, Writing};
 use crate::api::enclosure::{CommandLine, FromEnclosure, ToEnclosure};
 
@@ -33,6 +34,7 @@ pub(crate) struct Sandbox {
     next: AtomicU64,
     /// `NAME=VALUE`, what every command has.
     environment: Vec<String>,
+    limits: Arc<Limits>,
 }
 
 /// The commands that were started and have not ended.
@@ -51,7 +53,7 @@ struct Waiting {
 type Started = Result<Option<OwnedFd>, (u8, String)>;
 
 impl Sandbox {
-    pub(super) fn new(enclosure: Enclosure, environment: Vec<String>) -> Self {
+    pub(super) fn new(enclosure: Enclosure, environment: Vec<String>, limits: Limits) -> Self {
         let (tell, ended) = watch::channel(None);
         let commands = Arc::new(Commands::default());
         let (channel, process) = (enclosure.channel.clone(), enclosure.process.clone());
@@ -64,6 +66,7 @@ impl Sandbox {
             listening,
             next: AtomicU64::new(1),
             environment,
+            limits: Arc::new(limits),
         }
     }
 
@@ -150,6 +153,7 @@ impl Sandbox {
                 job,
                 terminal,
                 ended,
+                limits: Arc::clone(&self.limits),
             }),
         })
     }
@@ -261,7 +265,7 @@ fn hear(line: FromEnclosure, enclosure: &mut Enclosure, commands: &Commands) -> 
             let waiting = commands.lock().remove(&job).ok_or_else(unknown)?;
             waiting.ended.send_replace(Some(exit_code));
         }
-        FromEnclosure::Failed(why) => bail!("{why}"),
+        FromEnclosure::Refused(why) | FromEnclosure::Failed(why) => bail!("{why}"),
         FromEnclosure::Doors | FromEnclosure::Ready => {
             bail!("the inside of the sandbox begins twice")
         }
@@ -275,6 +279,7 @@ struct Command {
     job: u64,
     terminal: Option<Arc<Terminal>>,
     ended: watch::Receiver<Option<u8>>,
+    limits: Arc<Limits>,
 }
 
 impl Control for Command {
@@ -305,6 +310,15 @@ impl Control for Command {
             };
             Ok(code.into())
         })
+    }
+
+    /// 137 has two meanings, and one of them is ours to explain.
+    fn explain(&self, exit_code: i64) -> BoxFuture<'_, Option<String>> {
+        let out_of_memory = exit_code == i64::from(KILLED)
+            && self.limits.group().is_some_and(Group::ran_out_of_memory);
+        let why = "the command was killed because the sandbox used up its memory (three quarters \
+                   of this machine's)";
+        Box::pin(std::future::ready(out_of_memory.then(|| why.to_owned())))
     }
 }
 

@@ -20,7 +20,10 @@ pub(super) fn of(request: &Request, inside: &Inside) -> Result<Plan> {
     let found = project
         .symlink_metadata()
         .with_context(|| format!("the project directory {}", project.display()))?;
-    let (home, home_identity) = home::of(project)?;
+    let (home, home_identity) = match &request.throw_away {
+        Some(instead) => home::made_in(instead)?,
+        None => home::of(project)?,
+    };
     let mut mounts = Vec::new();
     let userland = inside.userland.as_ref();
     for bind in userland.iter().flat_map(|userland| &userland.binds) {

@@ -4,6 +4,7 @@
 //! what it owns and what it must not know.
 
 pub mod api;
+pub mod attack;
 pub mod cli;
 pub mod client;
 pub mod config;

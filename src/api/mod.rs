@@ -3,6 +3,7 @@
 
 mod actions;
 mod answers;
+mod attack;
 mod audit;
 mod document;
 pub mod enclosure;
@@ -19,6 +20,7 @@ pub use answers::{
     Added, Admission, ConnectionView, Connections, Counts, DestinationStats, Explanation, Health,
     IdentityView, LogEntry, Logs, Reloaded, Revoked, RuleView, Rules, Session, Shadowed, Stats,
 };
+pub use attack::{Finding, Held, Hidden, Reach, Targets, Through};
 pub use audit::{AUDIT_FILE_MAX, AUDIT_OLDER, AuditPlace, audit_file_name};
 pub use document::{
     Asking, ControlPoints, DecisionsPlace, Document, DoorAddresses, Doors, FromProxy, HostAccess,

@@ -166,6 +166,13 @@ Examples:
   The homes of projects are kept; this removes the one that it names:
       docker volume rm NAME";
 
+pub(super) const DOCTOR: &str = "\
+Examples:
+  What works here, and whether a sandbox holds:
+      vibepit doctor
+  For a script, without starting anything:
+      vibepit doctor --no-attack --json";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   For bash, as its completion package looks for them:

@@ -3,11 +3,13 @@
 
 mod allowed;
 pub mod args;
+mod attack;
 mod attendants;
 mod audit;
 mod complete;
 mod config;
 mod connections;
+mod doctor;
 mod down;
 mod examples;
 mod exec;
@@ -112,6 +114,8 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
             command: ConfigCommand::Check(args),
         } => config::check(&args, out),
         Command::Prune => one_thread()?.block_on(prune::run(out)),
+        Command::Doctor(args) => threads()?.block_on(doctor::run(&args, out)),
+        Command::Attack(args) => attack::run(&args, out),
         Command::Completions(args) => complete::run(&args, out),
         Command::Man(args) => manual::run(&args, out),
     }
@@ -132,6 +136,8 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         | Command::Audit(_)
         | Command::Config { .. }
         | Command::Prune
+        | Command::Doctor(_)
+        | Command::Attack(_)
         | Command::Completions(_)
         | Command::Man(_) => Some(
             "is for commands that speak to one session, and this is none of them: leave it out",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::config::{self, Unlisted};
 use crate::launcher::{
     CannotRun, Engine, EngineError, Interrupted, KeeperClient, OffLimits, Policy, Project, Purpose,
-    Request, Runtime, Surroundings, Variable, VolumeSpec,
+    Request, Runtime, SelfTest, Surroundings, Variable, VolumeSpec,
 };
 use crate::session::{Found, RuntimeDir, live};
 
@@ -61,6 +61,8 @@ pub(super) fn prepare(
             volumes,
             allow_userns: args.allow_userns,
             policy,
+            self_test: self_test(args),
+            throw_away: None,
         },
         notify_command: configured.notify_command,
         runtime: match args.runtime {
@@ -134,6 +136,17 @@ impl Prepared {
             }
             Err(error) => Err(Failure::failed(error).hint("--runtime local needs no engine")),
         }
+    }
+}
+
+/// Whether the sandbox is attacked before the session starts. What is typed outranks the
+/// environment.
+fn self_test(args: &StartArgs) -> SelfTest {
+    let off = std::env::var_os("VIBEPIT_NO_SELF_TEST").is_some_and(|value| !value.is_empty());
+    match (args.self_test, args.no_self_test || off) {
+        (true, _) => SelfTest::Now,
+        (false, true) => SelfTest::Never,
+        (false, false) => SelfTest::Once,
     }
 }
 

@@ -55,6 +55,14 @@ pub fn state_dir() -> Result<PathBuf, PathError> {
     Ok(base("the audit log", "XDG_STATE_HOME", ".local/state")?.join("vibepit"))
 }
 
+/// `$XDG_STATE_HOME/vibepit`, made 0700 if it is not there.
+///
+/// # Errors
+/// As [`audit_dir`].
+pub fn own_state_dir() -> Result<PathBuf, PathError> {
+    state_directory(&[])
+}
+
 /// `$XDG_STATE_HOME/vibepit/audit/<session>`, made 0700 if it is not there, as are those above it.
 /// Each session has its own: a proxy gets no other one's to see. `<session>.jsonl` beside it leads
 /// to the file of this name in it, so that what reads an audit log need know of one path alone.

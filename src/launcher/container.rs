@@ -12,6 +12,7 @@ use bollard::query_parameters::{
 };
 
 use super::engine::{Engine, Facts};
+use super::filter;
 use super::image::{Executable, is_missing};
 use super::report::Report;
 
@@ -39,6 +40,7 @@ fn security(facts: &Facts) -> Vec<String> {
     let label = facts.selinux.then(|| "label=disable".to_owned());
     std::iter::once("no-new-privileges".to_owned())
         .chain(label)
+        .chain(filter::option(facts))
         .collect()
 }
 
@@ -178,10 +180,8 @@ mod tests {
         let walls = hardened(&rootful());
         assert_eq!(walls.cap_drop, Some(vec!["ALL".to_owned()]));
         assert_eq!(walls.cap_add, None);
-        assert_eq!(
-            walls.security_opt,
-            Some(vec!["no-new-privileges".to_owned()])
-        );
+        let options = walls.security_opt.unwrap();
+        assert_eq!(options[0], "no-new-privileges");
         assert_eq!(walls.readonly_rootfs, Some(true));
         assert_eq!(walls.privileged, None);
         // Otherwise what a proxy and its launcher say would be on a disk.

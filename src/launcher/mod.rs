@@ -4,11 +4,13 @@
 //! processes share the words of `api`, and nothing else.
 
 mod attach;
+mod checkup;
 mod command_line;
 mod container;
 mod docker;
 mod endpoint;
 mod engine;
+mod filter;
 mod image;
 mod job;
 mod keeper;
@@ -30,9 +32,11 @@ pub mod resolvers;
 mod sandbox;
 mod session;
 mod signals;
+mod trial;
 mod undo;
 
 pub use attach::{Question, Word};
+pub use checkup::{Check, Checkup, State, look};
 pub use endpoint::{Endpoint, EndpointError, Surroundings};
 pub use engine::{Engine, EngineError, Facts, Kind};
 pub use keeper::{Ending, KeeperClient, end_session, stop_launcher, terminal};
@@ -41,7 +45,8 @@ pub use offlimits::{Held, OffLimits, What};
 pub use project::{Project, ProjectError};
 pub use prune::{Pruned, leftovers, prune, prune_directories};
 pub use report::{Pull, Report};
-pub use request::{CannotRun, Outcome, Policy, Purpose, Request};
+pub use request::{CannotRun, Outcome, Policy, Purpose, Request, SelfTest};
 pub use sandbox::{Variable, VariableError, VolumeError, VolumeSpec};
 pub use session::{Runtime, keep, run};
 pub use signals::Interrupted;
+pub use trial::{Depth, NotHeld, attack};

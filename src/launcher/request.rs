@@ -40,6 +40,11 @@ pub struct Request {
     pub allow_userns: bool,
     /// What the proxy admits.
     pub policy: Policy,
+    /// Whether a throw-away sandbox has to hold before the session starts.
+    pub self_test: SelfTest,
+    /// Where a session that is thrown away keeps its decisions and its audit log, in the place of
+    /// the person's own directories. Nobody is joined to its command.
+    pub throw_away: Option<PathBuf>,
 }
 
 /// What a session is for.
@@ -51,10 +56,21 @@ pub enum Purpose {
     Keep,
 }
 
+/// Whether a throw-away sandbox is attacked before a session starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SelfTest {
+    /// Unless one has held on this runtime already.
+    Once,
+    /// In any case.
+    Now,
+    /// In no case.
+    Never,
+}
+
 impl Request {
     /// Whether the session's own command gets a terminal: both ends of ours are one.
     pub(crate) fn terminal(&self) -> bool {
-        self.purpose == Purpose::Command && attach::is_interactive()
+        self.purpose == Purpose::Command && self.throw_away.is_none() && attach::is_interactive()
     }
 
     /// The shell of its sandbox: the person's, if the sandbox has it too.

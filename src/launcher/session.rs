@@ -23,6 +23,7 @@ use super::repository;
 use super::request::{Outcome, Request};
 use super::sandbox;
 use super::signals::Signals;
+use super::trial;
 use super::undo::Undo;
 use crate::session::{self, Control, Doors, Record, SessionDir, SessionId, discover};
 
@@ -176,6 +177,21 @@ async fn with_session<T>(
     body: impl AsyncFnOnce(Main, &mut Proxy, &Keeper, &mut Signals) -> Result<T>,
 ) -> Result<T> {
     let mut signals = Signals::listen()?;
+    let passed = trial::gate(runtime, request, report, &mut signals).await?;
+    let outcome = session(runtime, request, report, &mut signals, body).await;
+    for sentence in passed.over().await {
+        report.warning(&format!("{sentence}; `vibepit prune` will try again"));
+    }
+    outcome
+}
+
+async fn session<T>(
+    runtime: &Runtime,
+    request: &Request,
+    report: &dyn Report,
+    signals: &mut Signals,
+    body: impl AsyncFnOnce(Main, &mut Proxy, &Keeper, &mut Signals) -> Result<T>,
+) -> Result<T> {
     // What a crash left behind goes first. It must not keep anybody from starting.
     let left = match runtime {
         Runtime::Docker(engine) => prune::leftovers(engine, &request.runtime_dir).await,
@@ -198,7 +214,7 @@ async fn with_session<T>(
         name,
     };
     let mut undo = Undo::default();
-    let outcome = launch.through(runtime, &mut undo, &mut signals, body).await;
+    let outcome = launch.through(runtime, &mut undo, signals, body).await;
     for sentence in undo.run().await {
         report.warning(&format!("{sentence}; `vibepit prune` will try again"));
     }

@@ -53,6 +53,11 @@ const ROOMS: &[Room] = &[
         why: "it runs within the sandbox's namespaces: the launcher shares api with it, and no more",
     },
     Room {
+        name: "attack",
+        may_name: &["api"],
+        why: "it runs in the sandbox that it attacks, and knows nothing of the host but what it is told",
+    },
+    Room {
         name: "launcher",
         may_name: &["session", "config", "client", "policy", "api", "transport"],
         why: "it runs on the host: what runs next to the sandbox shares api with it, and no more \
@@ -68,6 +73,7 @@ const ROOMS: &[Room] = &[
             "client",
             "config",
             "proxy",
+            "attack",
             "launcher",
             "inside",
         ],

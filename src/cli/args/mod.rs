@@ -11,7 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use self::decide::{AddArgs, DecideArgs, DenyArgs, PendingArgs, RevokeArgs};
-use self::start::{ConnectArgs, DownArgs, ExecArgs, RunArgs, UpArgs};
+use self::start::{ConnectArgs, DownArgs, ExecArgs, RunArgs, RuntimeChoice, UpArgs};
 use super::examples;
 
 /// Run a coding agent in a sandbox, and decide live what it may reach.
@@ -227,6 +227,15 @@ pub(super) enum Command {
     /// Sessions that run are not touched. Homes of projects are kept, and named.
     #[command(after_long_help = examples::PRUNE)]
     Prune,
+    /// Say what works on this machine, what does not, and what to do; and try to get out of a
+    /// sandbox.
+    ///
+    /// Looks at the engine, the kernel, the directories and the sessions, one line each. Then it
+    /// starts a throw-away sandbox and tries to get out of it by every way that it knows, one line
+    /// each: held or NOT HELD. Nothing is sent to anybody: what would get out is caught on this
+    /// machine.
+    #[command(after_long_help = examples::DOCTOR)]
+    Doctor(DoctorArgs),
     /// Print a completion script for a shell.
     #[command(after_long_help = examples::COMPLETIONS)]
     Completions(CompletionsArgs),
@@ -240,6 +249,9 @@ pub(super) enum Command {
     /// without a way out.
     #[command(after_long_help = examples::PROXY)]
     Proxy(ProxyArgs),
+    /// Try to get out of the sandbox that this runs in: what `doctor` runs in there.
+    #[command(hide = true)]
+    Attack(AttackArgs),
 }
 
 /// What becomes of requests that no rule covers.
@@ -317,6 +329,23 @@ pub(super) struct ConfigCheckArgs {
     /// The file; without one, the person's own.
     #[arg(value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// What the throw-away sandbox is made with; without this, what a session would be.
+    #[arg(long, value_enum, value_name = "RUNTIME")]
+    pub(super) runtime: Option<RuntimeChoice>,
+    /// Only look: start no sandbox.
+    #[arg(long)]
+    pub(super) no_attack: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AttackArgs {
+    /// Make one try, which would change this process, and say what came of it.
+    #[arg(long, value_name = "NAME")]
+    pub(super) alone: Option<String>,
 }
 
 #[derive(Debug, Args)]

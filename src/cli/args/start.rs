@@ -51,6 +51,14 @@ pub(in crate::cli) struct StartArgs {
     /// The session's name; without one, that of the project's directory.
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) name: Option<String>,
+    /// Try to get out of a throw-away sandbox before this one starts, and start it only if that held.
+    ///
+    /// Without this it is done once for each runtime, engine version, kernel and version of vibepit.
+    #[arg(long)]
+    pub(in crate::cli) self_test: bool,
+    /// Start without that, even the first time.
+    #[arg(long, conflicts_with = "self_test")]
+    pub(in crate::cli) no_self_test: bool,
     /// What the sandbox is made with.
     ///
     /// Without this, what VIBEPIT_RUNTIME says; otherwise auto.
@@ -75,6 +83,8 @@ impl StartArgs {
             (asking.approval_timeout.is_some(), "--approval-timeout"),
             (!self.volume.is_empty(), "--volume"),
             (self.image.is_some(), "--image"),
+            (self.self_test, "--self-test"),
+            (self.no_self_test, "--no-self-test"),
             (self.runtime.is_some(), "--runtime"),
             (self.allow_userns, "--allow-userns"),
         ];

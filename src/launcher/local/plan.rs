@@ -14,7 +14,10 @@ use crate::api::enclosure::{DNS_DOOR, HOSTNAME, Mounted, Plan, PlannedMount};
 /// Puts together what was judged, and makes what the sandbox keeps.
 pub(super) fn of(request: &Request, inside: &Inside, limits: &Limits) -> Result<Plan> {
     let project = request.project.path();
-    let (home, home_identity) = home::of(project)?;
+    let (home, home_identity) = match &request.throw_away {
+        Some(instead) => home::made_in(instead)?,
+        None => home::of(project)?,
+    };
     let mut mounts = Vec::new();
     let userland = inside.userland.as_ref();
     for bind in userland.iter().flat_map(|userland| &userland.binds) {

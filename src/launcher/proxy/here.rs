@@ -17,7 +17,7 @@ use super::super::signals::Signals;
 use super::super::undo::Undo;
 use super::lifeline::{self, Lifeline};
 use super::link::Link;
-use super::{Proxy, Source, audit_dir};
+use super::{Proxy, Source, audit_dir, decisions_dir};
 use crate::api::enclosure::DoorName;
 use crate::api::{
     AuditPlace, ControlPoints, DecisionsPlace, Document, Doors, HostAccess, Identity,
@@ -37,7 +37,7 @@ pub(crate) async fn start_here(
     signals: &mut Signals,
 ) -> Result<Proxy> {
     let audit = audit_dir(launch, undo)?;
-    let decisions = config::decisions_dir()?;
+    let decisions = decisions_dir(launch)?;
     let socket_dir = launch.directory.socket_dir();
     let lifeline = Lifeline::hold(&socket_dir).context("the proxy's lifeline cannot be made")?;
     let minted = pki::mint(OffsetDateTime::now_utc())?;

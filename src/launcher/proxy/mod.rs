@@ -71,7 +71,7 @@ pub(crate) async fn start(
     }
     let plan = container::Plan {
         socket_dir: socket_dir.clone(),
-        decisions: config::decisions_dir()?,
+        decisions: decisions_dir(launch)?,
         audit,
     };
     let mut prepared = Some(executable);
@@ -153,11 +153,33 @@ async fn started(engine: &Engine, names: &Names) -> Result<(attach::Output, atta
 
 /// The directory of the session's audit files.
 fn audit_dir(launch: &Launch<'_>, undo: &mut Undo) -> Result<PathBuf> {
+    if let Some(instead) = &launch.request.throw_away {
+        return own_dir(instead, "audit");
+    }
     let file = audit_file_name(0);
     let directory = config::audit_dir(launch.id().as_str(), &file)?;
     let made = directory.clone();
     undo.push("the empty audit log", move || async move {
         Ok(config::discard_audit_dir(&made, &file)?)
     });
+    Ok(directory)
+}
+
+/// The directory of saved decisions.
+fn decisions_dir(launch: &Launch<'_>) -> Result<PathBuf> {
+    match &launch.request.throw_away {
+        Some(instead) => own_dir(instead, "decisions"),
+        None => Ok(config::decisions_dir()?),
+    }
+}
+
+/// A directory of a session that is thrown away.
+fn own_dir(base: &Path, name: &str) -> Result<PathBuf> {
+    use std::os::unix::fs::DirBuilderExt;
+    let directory = base.join(name);
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&directory)
+        .with_context(|| format!("{} cannot be made", directory.display()))?;
     Ok(directory)
 }

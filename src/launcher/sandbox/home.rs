@@ -5,12 +5,13 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use bollard::models::{ContainerCreateBody, HostConfig, VolumeCreateRequest};
+use bollard::query_parameters::RemoveVolumeOptions;
 use nix::unistd::geteuid;
 use sha2::{Digest, Sha256};
 
 use super::super::container;
 use super::super::engine::Engine;
-use super::super::image::Image;
+use super::super::image::{self, Image};
 use super::super::labels::{self, Names, OWNER, PROJECT};
 use super::super::mounts::volume;
 use super::super::project;
@@ -82,6 +83,19 @@ pub(super) async fn ensure(engine: &Engine, name: &str, project: &Path) -> Resul
     let made = engine.docker.create_volume(request).await;
     made.map(drop)
         .with_context(|| format!("the home volume {name} could not be made"))
+}
+
+/// Removes the volume, with what is in it.
+pub(super) async fn remove(engine: &Engine, name: &str) -> Result<()> {
+    let removed = engine
+        .docker
+        .remove_volume(name, None::<RemoveVolumeOptions>);
+    match removed.await {
+        Err(error) if !image::is_missing(&error) => {
+            Err(error).with_context(|| format!("the home volume {name} could not be removed"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Gives a new volume its owner, for a sandbox whose image has no such home: by a container of

@@ -120,6 +120,14 @@ impl Inside {
         signals.unless_called_off(pull).await?
     }
 
+    /// Has the home volume removed when everything else is gone: nobody works in this sandbox.
+    pub(crate) fn throw_away(&self, engine: &Engine, undo: &mut Undo) {
+        let (engine, volume) = (engine.clone(), self.home_volume.clone());
+        undo.push("the home volume", move || async move {
+            home::remove(&engine, &volume).await
+        });
+    }
+
     async fn base(&self, containers: &Containers<'_>) -> Result<Image> {
         let home = Home {
             path: self.home.clone(),

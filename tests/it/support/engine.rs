@@ -71,7 +71,8 @@ fn by_label(label: &str) -> String {
     json.bytes().map(escaped).collect()
 }
 
-fn socket() -> PathBuf {
+/// Its socket.
+pub(crate) fn socket() -> PathBuf {
     PathBuf::from(docker_socket().expect("a socket of the engine"))
 }
 

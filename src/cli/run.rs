@@ -19,7 +19,10 @@ use super::progress::{Plain, Progress};
 use super::start;
 
 pub(super) async fn run(mut args: RunArgs, out: &Output) -> Result<ExitCode, Failure> {
-    let given = args.start.given().or(args.prompt.then_some("--prompt"));
+    let given = args
+        .start
+        .given()
+        .or_else(|| args.prompt.then_some("--prompt"));
     args.start.asking.ask |= args.prompt;
     if args.prompt && !(stdin().is_terminal() && stderr().is_terminal()) {
         return Err(

@@ -72,7 +72,7 @@ pub(crate) enum Kill {
     /// Its reader is gone: what a pipeline does to it.
     Pipe,
     /// The end of all patience.
-    Kill,
+    Now,
 }
 
 impl Kill {
@@ -81,7 +81,7 @@ impl Kill {
         match self {
             Self::As(signal) => signal.name(),
             Self::Pipe => "SIGPIPE",
-            Self::Kill => "SIGKILL",
+            Self::Now => "SIGKILL",
         }
     }
 }

@@ -37,7 +37,7 @@ impl Attacked {
         drop(input);
         let output = child.wait_with_output().expect("its output");
         let said = String::from_utf8(output.stdout).expect("UTF-8");
-        let lines = said.lines().map(|line| serde_json::from_str(line));
+        let lines = said.lines().map(serde_json::from_str);
         Self(lines.collect::<Result<_, _>>().expect("JSON lines"))
     }
 

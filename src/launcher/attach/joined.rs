@@ -132,7 +132,7 @@ impl Joined<'_> {
                     Signal::Interrupt | Signal::Quit if !ending => {
                         control.signal(Kill::As(signal)).await;
                     }
-                    _ if ending => control.signal(Kill::Kill).await,
+                    _ if ending => control.signal(Kill::Now).await,
                     // As it came: a shell at a terminal ignores SIGTERM and ends by SIGHUP (bash(1),
                     // SIGNALS), and the exit code tells which it was.
                     _ => {
@@ -147,7 +147,7 @@ impl Joined<'_> {
                     }
                     killed = true;
                     grace.set(Some(sleep(GRACE)));
-                    control.signal(Kill::Kill).await;
+                    control.signal(Kill::Now).await;
                 }
                 Ok(()) = reader_gone.changed(), if !ending => {
                     if self.farewell == Farewell::Leave {

@@ -19,11 +19,11 @@ pub enum EngineError {
         /// What names it.
         by: String,
         /// What is wrong.
-        source: Box<EngineError>,
+        source: Box<Self>,
     },
     /// Nobody named an engine, and where engines usually listen nobody answers.
     #[error("{}", nowhere(.0))]
-    Nowhere(Vec<EngineError>),
+    Nowhere(Vec<Self>),
     /// Not on this machine.
     #[error("so far vibepit speaks to engines on this machine only, and not to {0}")]
     NotSpoken(String),

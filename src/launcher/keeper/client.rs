@@ -264,7 +264,7 @@ impl Control for Remote {
             Kill::As(Signal::HangUp) => SignalName::Hup,
             Kill::As(Signal::Resized) => return Box::pin(std::future::ready(())),
             Kill::Pipe => SignalName::Pipe,
-            Kill::Kill => SignalName::Kill,
+            Kill::Now => SignalName::Kill,
         };
         Box::pin(async move {
             let _ = self.frames.send(Frame::Signal(name)).await;

@@ -108,7 +108,7 @@ pub(super) async fn exec(
             },
             () = when(grace.as_mut().as_pin_mut()), if grace.is_some() => {
                 grace.set(None);
-                control.signal(Kill::Kill).await;
+                control.signal(Kill::Now).await;
             }
             () = leaving(&mut over) => {
                 terminal.part(vec![Frame::Tell(ENDING.to_owned())]).await;
@@ -184,7 +184,7 @@ fn kill(name: SignalName) -> Kill {
         SignalName::Term => Kill::As(Signal::Terminate),
         SignalName::Hup => Kill::As(Signal::HangUp),
         SignalName::Pipe => Kill::Pipe,
-        SignalName::Kill => Kill::Kill,
+        SignalName::Kill => Kill::Now,
     }
 }
 

@@ -257,6 +257,6 @@ fn number(signal: Kill) -> Number {
         Kill::As(Signal::HangUp) => Number::HUP,
         Kill::As(Signal::Resized) => Number::WINCH,
         Kill::Pipe => Number::PIPE,
-        Kill::Kill => Number::KILL,
+        Kill::Now => Number::KILL,
     }
 }

@@ -81,7 +81,7 @@ impl Local {
     }
 
     pub(crate) fn uid(&self) -> u32 {
-        self.user.unwrap_or(Uid::effective().as_raw())
+        self.user.unwrap_or_else(|| Uid::effective().as_raw())
     }
 
     pub(crate) fn project(&self) -> &Path {
@@ -153,13 +153,7 @@ impl Local {
 
     /// Directories of sessions.
     pub(crate) fn left(&self) -> Vec<String> {
-        let directory = self.home.runtime().join("vibepit");
-        let entries = fs::read_dir(directory).into_iter().flatten();
-        entries
-            .map(|entry| entry.expect("an entry").file_name())
-            .filter(|name| name.len() == 16)
-            .map(|name| name.to_string_lossy().into_owned())
-            .collect()
+        super::sessions_in(&self.home.runtime().join("vibepit"))
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) use proxy::{Launch, Proxy, announced};
 pub(crate) use require::{ROOTLESS_SCRIPTS, require};
 pub(crate) use resolver::{Resolver, Says};
 pub(crate) use running::Running;
-pub(crate) use sandbox::{Bench, START, Shell, with_engine};
+pub(crate) use sandbox::{Bench, START, Shell, sessions_in, with_engine};
 pub(crate) use tls::Authority;
 pub(crate) use wire::{Message, Wire, unescaped};
 

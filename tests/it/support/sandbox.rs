@@ -104,11 +104,7 @@ impl Bench {
 
     /// Ids of the sessions that have a directory.
     pub(crate) fn directories(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.runtime_dir()).into_iter().flatten();
-        let name = |entry: fs::DirEntry| entry.file_name().into_string().expect("UTF-8");
-        let names = entries.map(|entry| name(entry.expect("an entry")));
-        let is_session = |name: &String| name.len() == 16;
-        names.filter(is_session).collect()
+        sessions_in(&self.runtime_dir())
     }
 
     /// What happens in a session from now on.
@@ -157,6 +153,15 @@ impl Bench {
     pub(crate) fn is_clean(&self) {
         assert_eq!(self.left(), [""; 0]);
     }
+}
+
+/// Ids of the sessions that have a directory in a runtime directory.
+pub(crate) fn sessions_in(runtime_dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(runtime_dir).into_iter().flatten();
+    let name = |entry: fs::DirEntry| entry.file_name().into_string().expect("UTF-8");
+    let names = entries.map(|entry| name(entry.expect("an entry")));
+    let is_session = |name: &String| name.len() == 16;
+    names.filter(is_session).collect()
 }
 
 /// Names the engine of the tests to a command.

@@ -21,7 +21,7 @@ pub(crate) const MIB: i64 = 1024 * 1024;
 pub(crate) fn hardened(facts: &Facts) -> HostConfig {
     HostConfig {
         cap_drop: Some(vec!["ALL".to_owned()]),
-        security_opt: Some(vec!["no-new-privileges".to_owned()]),
+        security_opt: Some(security(facts)),
         readonly_rootfs: Some(true),
         userns_mode: facts.userns_mode(),
         log_config: Some(HostConfigLogConfig {
@@ -31,6 +31,15 @@ pub(crate) fn hardened(facts: &Facts) -> HostConfig {
         auto_remove: Some(false),
         ..HostConfig::default()
     }
+}
+
+/// SELinux would keep a container from the person's files, which carry the labels of a home, and
+/// relabelling them would change the person's machine. The other walls stand without it.
+fn security(facts: &Facts) -> Vec<String> {
+    let label = facts.selinux.then(|| "label=disable".to_owned());
+    std::iter::once("no-new-privileges".to_owned())
+        .chain(label)
+        .collect()
 }
 
 /// This very executable in a container, with its arguments.
@@ -183,6 +192,15 @@ mod tests {
     }
 
     #[test]
+    fn where_selinux_labels_containers_a_sessions_files_are_still_within_reach() {
+        let facts = Facts {
+            selinux: true,
+            ..rootful()
+        };
+        assert_eq!(security(&facts), ["no-new-privileges", "label=disable"]);
+    }
+
+    #[test]
     fn an_engine_without_cgroups_is_asked_for_no_limits() {
         assert_eq!(limit(&rootful(), 7), Some(7));
         assert_eq!(
@@ -199,7 +217,7 @@ mod tests {
 
     fn gone() -> anyhow::Error {
         let message = "No such image".to_owned();
-        bollard::errors::Error::DockerResponseServerError {
+        Error::DockerResponseServerError {
             status_code: 404,
             message,
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use bollard::errors::Error;
+use bollard::models::ContainerSummary;
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListVolumesOptionsBuilder,
     RemoveImageOptionsBuilder,
@@ -10,7 +11,7 @@ use bollard::query_parameters::{
 
 use super::container;
 use super::engine::Engine;
-use super::labels::{OURS, OWNER, RUNTIME_DIR, SESSION};
+use super::labels::{OURS, OWNER, ROLE, RUNTIME_DIR, SESSION};
 use crate::session::{self, RuntimeDir, SessionId};
 
 /// What a pruning did.
@@ -81,7 +82,16 @@ async fn remove_containers(
         .all(true)
         .filters(&ours())
         .build();
-    for found in engine.docker.list_containers(Some(options)).await? {
+    let mut found = engine.docker.list_containers(Some(options)).await?;
+    // Podman keeps a network's holder until what is in that network is gone.
+    let is_holder = |container: &ContainerSummary| {
+        let labels = container.labels.as_ref();
+        labels
+            .and_then(|labels| labels.get(ROLE))
+            .is_some_and(|role| role == "holder")
+    };
+    found.sort_by_key(is_holder);
+    for found in found {
         let name = found
             .names
             .unwrap_or_default()

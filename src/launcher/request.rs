@@ -92,7 +92,11 @@ pub struct CannotRun {
 impl CannotRun {
     /// Reads an engine's refusal to start a container; `None` when it is not about the command.
     pub(crate) fn read(command: &str, message: &str) -> Option<Self> {
-        let about_it = message.contains("exec:") || message.contains("executable file not found");
+        // As runc and crun say it, the latter in capitals of its own.
+        let message = message.to_lowercase();
+        let about_it = ["exec:", "executable file", "open executable"]
+            .iter()
+            .any(|words| message.contains(words));
         let exit_code = match message {
             _ if !about_it => return None,
             _ if message.contains("permission denied") => 126,
@@ -133,6 +137,14 @@ mod tests {
         );
         assert_eq!(
             read("runc: exec: \"/etc/passwd\": permission denied: unknown"),
+            Some(126)
+        );
+        assert_eq!(
+            read("crun: executable file `x` not found in $PATH: No such file or directory"),
+            Some(127)
+        );
+        assert_eq!(
+            read("crun: open executable: Permission denied: OCI permission denied"),
             Some(126)
         );
         assert_eq!(read("error mounting \"/x\": permission denied"), None);

@@ -45,6 +45,7 @@ mod notify;
 mod openapi;
 mod openapi_schema;
 mod peers;
+mod podman;
 mod project;
 mod project_leavings;
 mod saving;

@@ -9,5 +9,5 @@ mod terminal;
 
 pub use desk::{Question, Word};
 pub(crate) use joined::{Farewell, Joined, Parted};
-pub(crate) use stream::{Channel, Demux, Input, Output, Told, attach, start_exec};
+pub(crate) use stream::{Channel, Demux, Input, Output, Refused, Told, attach, start_exec};
 pub(crate) use terminal::{is_interactive, size};

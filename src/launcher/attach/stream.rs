@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{self, Poll, ready};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
@@ -26,6 +26,16 @@ const ERROR_BYTES: usize = 16 * 1024;
 /// No key typed by a person ends the attachment: eight bytes that no UTF-8 text contains. (The
 /// engine's default, Ctrl-P Ctrl-Q, would swallow the Ctrl-P of every shell.)
 const DETACH_KEYS: &str = "%FF,%FF,%FF,%FF,%FF,%FF,%FF,%FF";
+
+/// An engine that does not attach. Podman makes the process at that moment, so this may be what
+/// keeps a command from starting.
+#[derive(Debug, thiserror::Error)]
+#[error("the engine answered {status}: {message}")]
+pub(crate) struct Refused {
+    status: StatusCode,
+    /// What the engine says.
+    pub(crate) message: String,
+}
 
 /// What goes into a container. Shutting it down is the end of its standard input.
 pub(crate) type Input = WriteHalf<TokioIo<Upgraded>>;
@@ -104,10 +114,8 @@ async fn request(dial: &Dial, path: &str, body: Option<&Value>) -> Result<Upgrad
             .collect()
             .await;
         let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-        bail!(
-            "the engine answered {status}: {}",
-            String::from_utf8_lossy(&body).trim()
-        );
+        let message = String::from_utf8_lossy(&body).trim().to_owned();
+        return Err(Refused { status, message }.into());
     }
     Ok(hyper::upgrade::on(answer).await?)
 }

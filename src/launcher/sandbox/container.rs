@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bollard::models::{ContainerCreateBody, HostConfig};
 
 use super::super::container::{self, MIB};
-use super::super::engine::Facts;
+use super::super::engine::{Facts, Kind};
 use super::super::image::Image;
 use super::super::labels::Names;
 use super::super::mounts::{Bind, MountTable, volume};
@@ -64,6 +64,16 @@ fn tmpfs(inside: &Inside, meta: Option<PathBuf>) -> HashMap<String, String> {
     scratch.into_iter().chain(covers).collect()
 }
 
+/// Podman would copy what a tmpfs covers into it, where its reader is the sandbox.
+fn options_of(kind: Kind, mut tmpfs: HashMap<String, String>) -> HashMap<String, String> {
+    if kind == Kind::Podman {
+        for options in tmpfs.values_mut() {
+            options.push_str(",notmpcopyup");
+        }
+    }
+    tmpfs
+}
+
 impl Plan<'_> {
     fn binds(&self) -> Vec<Bind> {
         let userland = self.inside.userland.as_ref();
@@ -108,7 +118,10 @@ impl Plan<'_> {
             // With its host name, its /etc/hosts and its sysctls.
             network_mode: Some(format!("container:{}", names.holder())),
             mounts: Some(mounts),
-            tmpfs: Some(tmpfs(self.inside, self.meta.clone())),
+            tmpfs: Some(options_of(
+                facts.kind,
+                tmpfs(self.inside, self.meta.clone()),
+            )),
             init: Some(true),
             memory: (memory > MIB)
                 .then_some(memory)
@@ -198,6 +211,19 @@ mod tests {
         for covered in ["/etc/ssl/private", "/home/u/app/.vibepit"] {
             assert!(tmpfs[covered].starts_with("ro,"), "{covered}");
         }
+    }
+
+    #[test]
+    fn podman_is_told_not_to_copy_what_a_cover_hides_into_the_cover() {
+        let tmpfs = tmpfs(&inside(), Some(PathBuf::from("/home/u/app/.vibepit")));
+        let docker = options_of(Kind::Docker, tmpfs.clone());
+        assert_eq!(docker, tmpfs);
+        let podman = options_of(Kind::Podman, tmpfs);
+        assert!(
+            podman
+                .values()
+                .all(|options| options.ends_with(",notmpcopyup"))
+        );
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::engine::Engine;
 use super::image::{self, Home, Image};
 use super::job::{Job, Output, Spec};
 use super::proxy::Proxy;
-use super::request::{Purpose, Request};
+use super::request::{CannotRun, Purpose, Request};
 use super::session::Launch;
 use super::signals::Signals;
 use super::undo::Undo;
@@ -194,8 +194,14 @@ pub(crate) async fn start(
     project.still_there()?;
     made.context("the sandbox's container could not be made")?;
     signals.check()?;
-    let (output, input) = attach::attach(engine, &name).await?;
     let command = inside.command.first().map_or("", String::as_str);
+    let (output, input) = match attach::attach(engine, &name).await {
+        Ok(streams) => streams,
+        Err(error) => {
+            project.still_there()?;
+            return Err(about_command(command, error));
+        }
+    };
     let started = exec::start_container(engine, &name, command).await;
     match &started {
         Ok(()) => mounted::check(containers, &name).await?,
@@ -229,6 +235,13 @@ impl Sandbox {
     pub(crate) async fn end(&self) -> Result<()> {
         super::container::remove(&self.engine, &self.name).await
     }
+}
+
+/// An engine that says at the attachment what it says of a command that cannot be run.
+fn about_command(command: &str, error: anyhow::Error) -> anyhow::Error {
+    let refused = error.downcast_ref::<attach::Refused>();
+    let cannot = refused.and_then(|refused| CannotRun::read(command, &refused.message));
+    cannot.map_or(error, Into::into)
 }
 
 /// The file that makes the proxy the sandbox's name server. An engine would write the host's own

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::process::Command;
 
 /// Whether a component is here: `docker` (an engine that answers), `root`, `low-ports` (ports
-/// below 1024 may be listened on), `ipv6` (there is a loopback of it), `rootless` (what an engine
-/// without root is made of), `user-namespaces` (they may be made), or else a program.
+/// below 1024 may be listened on), `ipv6` (there is a loopback of it), `rootless` (what a Docker
+/// without root is made of), `podman`, `rootless-podman`, `user-namespaces` (they may be made), or
+/// else a program.
 ///
 /// Without it a test is skipped and says so; unless `VIBEPIT_TEST_REQUIRE` names the component, in
 /// a list with commas, or is `all`: then the test fails.
@@ -16,10 +17,8 @@ pub(crate) fn require(name: &str) -> bool {
     if is_here(name) {
         return true;
     }
-    let required = env::var("VIBEPIT_TEST_REQUIRE").unwrap_or_default();
-    let must = required.split(',').any(|one| one == "all" || one == name);
     assert!(
-        !must,
+        !is_asked_for(name),
         "{name} is not here, and VIBEPIT_TEST_REQUIRE wants it"
     );
     // A test's word to whoever runs it with --nocapture.
@@ -30,6 +29,11 @@ pub(crate) fn require(name: &str) -> bool {
     false
 }
 
+fn is_asked_for(name: &str) -> bool {
+    let list = env::var("VIBEPIT_TEST_REQUIRE").unwrap_or_default();
+    list.split(',').any(|one| one == "all" || one == name)
+}
+
 fn is_here(name: &str) -> bool {
     match name {
         "docker" => docker_socket().is_some_and(|path| UnixStream::connect(path).is_ok()),
@@ -37,6 +41,10 @@ fn is_here(name: &str) -> bool {
         "low-ports" => TcpListener::bind("127.99.99.99:80").is_ok(),
         "ipv6" => TcpListener::bind("[::1]:0").is_ok(),
         "rootless" => rootless(),
+        "podman" => own_engine("podman", &["podman", "conmon"]),
+        "rootless-podman" => {
+            own_engine("rootless-podman", &["podman", "conmon"]) && ordinary_users()
+        }
         "user-namespaces" => Command::new("unshare")
             .args(["--user", "--net", "--map-current-user", "true"])
             .output()
@@ -51,23 +59,27 @@ pub(crate) const ROOTLESS_SCRIPTS: [&str; 2] = [
     "/usr/share/docker.io/contrib/dockerd-rootless.sh",
 ];
 
-/// The test makes a user and takes it away again, so it runs where that was asked for alone.
 fn rootless() -> bool {
-    let programs = [
-        "useradd",
-        "userdel",
-        "setpriv",
-        "newuidmap",
-        "rootlesskit",
-        "slirp4netns",
-    ];
-    env::var("VIBEPIT_TEST_REQUIRE").is_ok_and(|list| list.contains("rootless"))
-        && nix::unistd::Uid::effective().is_root()
-        && Path::new("/dev/net/tun").exists()
-        && programs.iter().all(|program| on_path(program))
+    own_engine("rootless", &["rootlesskit"])
+        && ordinary_users()
         && ROOTLESS_SCRIPTS
             .iter()
             .any(|script| is_program(Path::new(script)))
+}
+
+/// What makes an engine is here. The test makes networks with it, or a user, and takes them away
+/// again, so it runs where that was asked for alone.
+fn own_engine(name: &str, programs: &[&str]) -> bool {
+    is_asked_for(name)
+        && nix::unistd::Uid::effective().is_root()
+        && on_path("setpriv")
+        && programs.iter().all(|program| on_path(program))
+}
+
+/// Users can be made who have an engine of their own.
+fn ordinary_users() -> bool {
+    let programs = ["useradd", "userdel", "newuidmap", "slirp4netns"];
+    Path::new("/dev/net/tun").exists() && programs.iter().all(|program| on_path(program))
 }
 
 pub(super) fn docker_socket() -> Option<String> {

@@ -4,7 +4,7 @@
 use std::env;
 use std::fs::{self, Permissions};
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -247,10 +247,6 @@ impl Drop for Person {
     fn drop(&mut self) {
         if self.made_by == Engine::Podman {
             let _ = self.podman().args(["rm", "--all", "--force"]).output();
-            if self.uid != 0 {
-                // Its process that keeps the namespaces, which nobody else ends.
-                let _ = self.podman().args(["system", "migrate"]).output();
-            }
         }
         if let Some(mut engine) = self.engine.take() {
             let group = Pid::from_raw(i32::try_from(engine.id()).expect("a pid"));
@@ -265,9 +261,23 @@ impl Drop for Person {
             let _ = fs::set_permissions(device, permissions.clone());
         }
         if self.uid != 0 {
-            let _ = Command::new("userdel").arg(&self.name).status();
+            // Such as the one that keeps Podman's namespaces.
+            for process in processes_of(self.uid) {
+                let _ = kill(process, Signal::SIGKILL);
+            }
+            let _ = Command::new("userdel")
+                .args(["--force", &self.name])
+                .output();
         }
     }
+}
+
+/// The processes of a user.
+fn processes_of(uid: u32) -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").expect("processes").flatten();
+    let owned = entries.filter(|entry| entry.metadata().is_ok_and(|found| found.uid() == uid));
+    let pid = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    owned.filter_map(pid).map(Pid::from_raw).collect()
 }
 
 /// What Podman needs on a machine that was not made for it: limits that root may set without a

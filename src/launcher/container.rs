@@ -7,9 +7,9 @@ use bollard::errors::Error;
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, HostConfig, HostConfigLogConfig,
 };
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
-};
+use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::engine::{Engine, Facts};
 use super::filter;
@@ -149,11 +149,57 @@ fn is_without_init(error: &anyhow::Error) -> bool {
 }
 
 pub(crate) async fn inspect(engine: &Engine, name: &str) -> Result<ContainerInspectResponse> {
-    engine
-        .docker
-        .inspect_container(name, None::<InspectContainerOptions>)
+    let looking = async {
+        let mut found: Value = engine.get(&format!("/containers/{name}/json")).await?;
+        if let Some(state) = found.get_mut("State").and_then(Value::as_object_mut) {
+            // Podman has states that the library does not know, and it would know nothing then.
+            state.remove("Status");
+        }
+        anyhow::Ok(serde_json::from_value(found)?)
+    };
+    looking
         .await
         .with_context(|| format!("the container {name} cannot be looked at"))
+}
+
+/// A container in a list: what is known of it whatever state it is in.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Listed {
+    id: String,
+    #[serde(default)]
+    names: Vec<String>,
+    #[serde(default, rename = "ImageID")]
+    pub(crate) image_id: String,
+    labels: Option<HashMap<String, String>>,
+}
+
+impl Listed {
+    /// Its name, or its id.
+    pub(crate) fn name(&self) -> &str {
+        let name = self.names.last().unwrap_or(&self.id);
+        name.trim_start_matches('/')
+    }
+
+    /// The value of a label.
+    pub(crate) fn label(&self, name: &str) -> Option<&str> {
+        self.labels.as_ref()?.get(name).map(String::as_str)
+    }
+}
+
+/// All containers, running or not; `label` of them alone, if there is one.
+pub(crate) async fn list(engine: &Engine, label: Option<&str>) -> Result<Vec<Listed>, Error> {
+    let filters = label.map(|label| json!({"label": [label]}).to_string());
+    let filters = filters.map_or_else(String::new, |filters| {
+        let escaped = filters.bytes().map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        });
+        format!("&filters={}", escaped.collect::<String>())
+    });
+    engine
+        .get(&format!("/containers/json?all=1{filters}"))
+        .await
 }
 
 /// Removes a container, running or not, if it is there.

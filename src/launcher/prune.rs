@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 
 use bollard::errors::Error;
-use bollard::models::ContainerSummary;
 use bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListVolumesOptionsBuilder,
-    RemoveImageOptionsBuilder,
+    ListImagesOptionsBuilder, ListVolumesOptionsBuilder, RemoveImageOptionsBuilder,
 };
 
-use super::container;
+use super::container::{self, Listed};
 use super::engine::Engine;
 use super::labels::{OURS, OWNER, ROLE, RUNTIME_DIR, SESSION};
 use crate::session::{self, RuntimeDir, SessionId};
@@ -80,30 +78,13 @@ async fn remove_containers(
     runtime_dir: &RuntimeDir,
     pruned: &mut Pruned,
 ) -> Result<(), Error> {
-    let options = ListContainersOptionsBuilder::default()
-        .all(true)
-        .filters(&ours())
-        .build();
-    let mut found = engine.docker.list_containers(Some(options)).await?;
+    let mut found = container::list(engine, Some(&format!("{OURS}=true"))).await?;
     // Podman keeps a network's holder until what is in that network is gone.
-    let is_holder = |container: &ContainerSummary| {
-        let labels = container.labels.as_ref();
-        labels
-            .and_then(|labels| labels.get(ROLE))
-            .is_some_and(|role| role == "holder")
-    };
-    found.sort_by_key(is_holder);
+    found.sort_by_key(|container| container.label(ROLE) == Some("holder"));
     for found in found {
-        let name = found
-            .names
-            .unwrap_or_default()
-            .pop()
-            .or(found.id)
-            .unwrap_or_default();
-        let name = name.trim_start_matches('/').to_owned();
-        if is_left_over(&found.labels.unwrap_or_default(), runtime_dir) {
-            let outcome = container::remove(engine, &name).await;
-            note(pruned, format!("container {name}"), outcome);
+        if is_left_over(&found, runtime_dir) {
+            let outcome = container::remove(engine, found.name()).await;
+            note(pruned, format!("container {}", found.name()), outcome);
         }
     }
     Ok(())
@@ -118,11 +99,10 @@ fn ours() -> HashMap<String, Vec<String>> {
 /// A session makes its directory before anything else and removes it last, and dead directories
 /// have just been reaped: so what has a directory is alive. Only sessions of our own runtime
 /// directory are judged: an engine may serve other people too.
-fn is_left_over(labels: &HashMap<String, String>, runtime_dir: &RuntimeDir) -> bool {
-    let ours = labels
-        .get(RUNTIME_DIR)
-        .is_some_and(|path| *path == runtime_dir.path().display().to_string());
-    let Some(Ok(id)) = labels.get(SESSION).map(|id| id.parse::<SessionId>()) else {
+fn is_left_over(found: &Listed, runtime_dir: &RuntimeDir) -> bool {
+    let path = runtime_dir.path().display().to_string();
+    let ours = found.label(RUNTIME_DIR) == Some(path.as_str());
+    let Some(Ok(id)) = found.label(SESSION).map(str::parse::<SessionId>) else {
         return false;
     };
     ours && runtime_dir
@@ -135,13 +115,8 @@ fn is_left_over(labels: &HashMap<String, String>, runtime_dir: &RuntimeDir) -> b
 /// Images are made again in a moment, so all go that no container, running or not, is made of.
 async fn remove_images(engine: &Engine, pruned: &mut Pruned) -> Result<(), Error> {
     let docker = &engine.docker;
-    let containers = ListContainersOptionsBuilder::default().all(true).build();
-    let used: Vec<String> = docker
-        .list_containers(Some(containers))
-        .await?
-        .into_iter()
-        .filter_map(|container| container.image_id)
-        .collect();
+    let used = container::list(engine, None).await?;
+    let used: Vec<String> = used.into_iter().map(|one| one.image_id).collect();
     let images = ListImagesOptionsBuilder::default().filters(&ours()).build();
     for image in docker.list_images(Some(images)).await? {
         if used.contains(&image.id) {

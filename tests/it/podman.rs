@@ -6,7 +6,6 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
-use serde_json::Value;
 
 use crate::docker::{NO_NAMES, own_addresses};
 use crate::docker_rootless::owner_alone;
@@ -22,16 +21,6 @@ fn outside() -> (Resolver, Origin, String) {
     let answer = |request: &Message| ok(&request.start);
     let origin = Origin::answering_at((here, 0).into(), answer).expect("a port");
     (resolver, origin, config)
-}
-
-/// Names of the containers of this person's engine, whatever has become of them.
-fn containers(person: &Person) -> Vec<String> {
-    let mut wire = Wire::to_socket(&person.engine_socket());
-    wire.send("GET /v1.41/containers/json?all=1 HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n");
-    let found = wire.answer().json();
-    let found = found.as_array().expect("a list").iter();
-    let name = |one: &Value| one["Names"][0].as_str().map(str::to_owned);
-    found.filter_map(name).collect()
 }
 
 fn session_on(person: &Person, origin: &Origin, first_line: &str) {
@@ -75,9 +64,9 @@ fn session_on(person: &Person, origin: &Origin, first_line: &str) {
     person.cli(&["allow", "allowed.example"]).ok();
     person.cli(&["allow", "--tcp", "also.example"]).ok();
     assert!(person.cli(&["rules"]).ok().contains("also.example"));
-    assert_eq!(containers(person).len(), 3);
+    assert_eq!(person.containers().len(), 3);
     assert_eq!(shell.end().0, Some(0));
-    assert_eq!(containers(person), [""; 0]);
+    assert_eq!(person.containers(), [""; 0]);
 }
 
 fn ends_as_it_should(person: &Person) {
@@ -92,7 +81,7 @@ fn ends_as_it_should(person: &Person) {
     let both = run(&["sh", "-c", "echo out; echo err >&2"]);
     assert_eq!((both.stdout.as_str(), both.code), ("out\n", Some(0)));
     assert!(both.stderr.ends_with("err\n"), "{both:?}");
-    assert_eq!(containers(person), [""; 0]);
+    assert_eq!(person.containers(), [""; 0]);
 }
 
 fn follows_the_terminal(person: &Person) {
@@ -132,7 +121,7 @@ fn leaves_nothing_when_it_is_killed(person: &Person) {
     assert_eq!(session.line(), "runs");
     session.signal(Signal::SIGKILL);
     session.wait();
-    for name in containers(person) {
+    for name in person.containers() {
         // The proxy and the holder end with their launcher; the command does not end by itself.
         if !name.ends_with("-sandbox") {
             let mut wire = Wire::to_socket(&person.engine_socket());
@@ -147,7 +136,7 @@ fn leaves_nothing_when_it_is_killed(person: &Person) {
     assert_eq!(pruned.code, Some(0), "{pruned:?}");
     assert!(pruned.stdout.contains("-sandbox"), "{pruned:?}");
     assert!(pruned.stderr.contains("home volumes stay"), "{pruned:?}");
-    assert_eq!(containers(person), [""; 0]);
+    assert_eq!(person.containers(), [""; 0]);
 }
 
 #[test]

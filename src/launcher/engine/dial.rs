@@ -22,8 +22,8 @@ use tokio::time::timeout;
 /// several; an engine that needs more than this is stuck.
 const CALL_SECONDS: u64 = 120;
 
-/// What an engine may say of itself.
-const ANSWER_BYTES: usize = 1024 * 1024;
+/// What an answer that is read as a whole may weigh: a list of some thousand containers does not.
+const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The two directions of a connection.
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -65,9 +65,16 @@ impl Dial {
                 .header(HOST, "docker")
                 .body(Empty::<Bytes>::new())?;
             let answer = self.http().await?.send_request(request).await?;
+            let status = answer.status();
             let body = Limited::new(answer.into_body(), ANSWER_BYTES).collect();
-            let body = body.await.map_err(io::Error::other)?;
-            Ok(serde_json::from_slice(&body.to_bytes()).map_err(io::Error::other)?)
+            let body = body.await.map_err(io::Error::other)?.to_bytes();
+            if !status.is_success() {
+                return Err(Error::DockerResponseServerError {
+                    status_code: status.as_u16(),
+                    message: String::from_utf8_lossy(&body).trim().to_owned(),
+                });
+            }
+            Ok(serde_json::from_slice(&body).map_err(io::Error::other)?)
         };
         let patience = Duration::from_secs(CALL_SECONDS);
         let answer = timeout(patience, asking).await;

@@ -8,7 +8,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use bollard::errors::Error;
 use bollard::{API_DEFAULT_VERSION, Docker};
+use serde::de::DeserializeOwned;
 
 use super::endpoint::{Endpoint, Named, Surroundings};
 
@@ -150,6 +152,12 @@ impl Engine {
             facts: Arc::new(facts),
             dial,
         })
+    }
+
+    /// The JSON at a path of its API, for what the library does not read.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let version = self.docker.client_version();
+        self.dial.get(&format!("/v{version}{path}")).await
     }
 
     /// What this engine is.

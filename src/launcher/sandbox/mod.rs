@@ -203,9 +203,13 @@ pub(crate) async fn start(
     made.context("the sandbox's container could not be made")?;
     signals.check()?;
     let command = inside.command.first().map_or("", String::as_str);
-    let (output, input) = attach::attach(engine, &name)
-        .await
-        .map_err(|error| about_command(command, error))?;
+    let (output, input) = match attach::attach(engine, &name).await {
+        Ok(streams) => streams,
+        Err(error) => {
+            project.still_there()?;
+            return Err(about_command(command, error));
+        }
+    };
     let started = exec::start_container(engine, &name, command).await;
     match &started {
         Ok(()) => mounted::check(containers, &name).await?,

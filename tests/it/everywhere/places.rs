@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{Place, hold};
 use crate::docker::NO_NAMES;
 use crate::support::local::{Local, ORDINARY};
-use crate::support::{Bench, binary, require};
+use crate::support::{Bench, Person, binary, require};
 
 /// An engine with root, called by whoever runs the tests.
 struct Rootful(Bench, PathBuf);
@@ -90,4 +90,69 @@ fn every_law_holds_on_docker_with_root() {
     let bench = Bench::new(NO_NAMES);
     let home = bench.home.home();
     hold(&Rootful(bench, home));
+}
+
+/// An engine of a person's own.
+struct Own {
+    person: Person,
+    project: PathBuf,
+    home: PathBuf,
+}
+
+impl Own {
+    fn of(person: Person) -> Self {
+        Self {
+            project: person.place("home/project"),
+            home: person.place("home"),
+            person,
+        }
+    }
+}
+
+impl Place for Own {
+    fn vibepit(&self) -> Command {
+        self.person.command(binary())
+    }
+
+    fn project(&self) -> &Path {
+        &self.project
+    }
+
+    fn home(&self) -> &Path {
+        &self.home
+    }
+
+    fn runtime(&self) -> &'static str {
+        "docker"
+    }
+
+    fn left(&self) -> Vec<String> {
+        self.person.left()
+    }
+}
+
+#[test]
+fn every_law_holds_on_docker_without_root() {
+    if require("rootless") && require("curl") {
+        hold(&Own::of(Person::with_docker(&own_config())));
+    }
+}
+
+#[test]
+fn every_law_holds_on_podman_with_root() {
+    if require("podman") && require("curl") {
+        hold(&Own::of(Person::root_with_podman(&own_config())));
+    }
+}
+
+#[test]
+fn every_law_holds_on_podman_without_root() {
+    if require("rootless-podman") && require("curl") {
+        hold(&Own::of(Person::with_podman(&own_config())));
+    }
+}
+
+/// Nobody is asked, as in the other places.
+fn own_config() -> String {
+    format!("{NO_NAMES}unlisted_domain_behavior = \"reject\"\n")
 }

@@ -15,6 +15,7 @@ use std::sync::mpsc;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, User};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{PATIENCE, ROOTLESS_SCRIPTS, Ran, Wire, binary};
@@ -172,6 +173,30 @@ impl Person {
     /// vibepit, run by this user, to its end.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Ran {
         Ran::of(self.command(binary()).args(arguments))
+    }
+
+    /// Names of the containers of this person's engine, whatever has become of them.
+    pub(crate) fn containers(&self) -> Vec<String> {
+        let mut wire = Wire::to_socket(&self.engine_socket());
+        wire.send(
+            "GET /v1.41/containers/json?all=1 HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n",
+        );
+        let found = wire.answer().json();
+        let found = found.as_array().expect("a list").iter();
+        let name = |one: &Value| one["Names"][0].as_str().map(str::to_owned);
+        found.filter_map(name).collect()
+    }
+
+    /// Containers and directories of this person's sessions.
+    pub(crate) fn left(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.place("run/vibepit"))
+            .into_iter()
+            .flatten();
+        let names = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok());
+        let sessions = names.filter(|name| name.len() == 16);
+        self.containers().into_iter().chain(sessions).collect()
     }
 
     fn start_podman(&mut self) {

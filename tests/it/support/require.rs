@@ -41,6 +41,10 @@ fn is_here(name: &str) -> bool {
         "low-ports" => TcpListener::bind("127.99.99.99:80").is_ok(),
         "ipv6" => TcpListener::bind("[::1]:0").is_ok(),
         "rootless" => rootless(),
+        "podman" => own_engine("podman", &["podman", "conmon"]),
+        "rootless-podman" => {
+            own_engine("rootless-podman", &["podman", "conmon"]) && ordinary_users()
+        }
         "user-namespaces" => Command::new("unshare")
             .args(["--user", "--net", "--map-current-user", "true"])
             .output()

@@ -18,6 +18,13 @@ pub(crate) struct Identity {
     inode: u64,
 }
 
+impl Identity {
+    /// The device's and the inode's number (stat(2)).
+    pub(crate) fn numbers(self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+}
+
 /// A directory, held by a descriptor that opens nothing (`O_PATH`): what its path is, or becomes,
 /// makes no difference to it.
 #[derive(Debug)]

@@ -1,9 +1,8 @@
 //! What a sandbox of this runtime is made of, in the words that its inside understands.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::super::mounts::Bind;
 use super::super::request::Request;
@@ -17,9 +16,9 @@ const PROCESSES: u64 = 4096;
 /// Puts together what was judged, and makes what the sandbox keeps.
 pub(super) fn of(request: &Request, inside: &Inside) -> Result<Plan> {
     let project = request.project.path();
-    let found = project
-        .symlink_metadata()
-        .with_context(|| format!("the project directory {}", project.display()))?;
+    // Whoever mounts it compares it with what it was when it was found.
+    request.project.still_there()?;
+    let identity = request.project.directory().identity();
     let (home, home_identity) = home::of(project)?;
     let mut mounts = Vec::new();
     let userland = inside.userland.as_ref();
@@ -32,7 +31,7 @@ pub(super) fn of(request: &Request, inside: &Inside) -> Result<Plan> {
     let home = Bind::writable(home, &inside.home);
     mounts.push(of_host(&home, Some(home_identity)));
     let own = Bind::writable(project, project);
-    mounts.push(of_host(&own, Some((found.dev(), found.ino()))));
+    mounts.push(of_host(&own, Some(identity.numbers())));
     for volume in &inside.volumes {
         let bind = Bind {
             source: volume.source.clone(),

@@ -73,6 +73,11 @@ pub enum FromKeeper {
     Told(Told),
     /// The session is going to end.
     Ending,
+    /// It has ended.
+    Ended {
+        /// What a person should know of what it left: sentences.
+        warnings: Vec<String>,
+    },
 }
 
 /// What a keeper tells of its session.

@@ -36,7 +36,12 @@ pub(super) async fn run(args: DownArgs, before: Reach, out: &Output) -> Result<E
     for found in &chosen {
         let name = printable(&found.record.name).into_owned();
         match end(found).await {
-            Ok(()) => out.note(format!("session {name} is down")),
+            Ok(warnings) => {
+                for sentence in warnings {
+                    out.warn(printable(&sentence));
+                }
+                out.note(format!("session {name} is down"));
+            }
             Err(error) => {
                 failed = true;
                 out.warn(format!("session {name} could not be ended: {error:#}"));
@@ -72,14 +77,15 @@ fn nothing(out: &Output) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks the launcher to end it; one that does not answer is ended.
-async fn end(found: &Found) -> anyhow::Result<()> {
+/// Asks the launcher to end it, and brings what is to be said of what it left; one that does not
+/// answer is ended.
+async fn end(found: &Found) -> anyhow::Result<Vec<String>> {
     if found.lock_is_free() {
         // Its launcher is gone: what it left is pruned.
-        return Ok(());
+        return Ok(Vec::new());
     }
     match end_session(found).await {
-        Ok(()) => Ok(()),
-        Err(_) => stop_launcher(found).await,
+        Ok(warnings) => Ok(warnings),
+        Err(_) => stop_launcher(found).await.map(|()| Vec::new()),
     }
 }

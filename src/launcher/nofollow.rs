@@ -19,7 +19,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// As the kernel has it: the device and the inode.
+    /// The device's and the inode's number (stat(2)).
     pub(crate) fn numbers(self) -> (u64, u64) {
         (self.device, self.inode)
     }

@@ -214,12 +214,22 @@ async fn session<T>(
         name,
     };
     let mut undo = Undo::default();
-    let outcome = launch.through(runtime, &mut undo, signals, body).await;
-    for sentence in undo.run().await {
-        report.warning(&format!("{sentence}; `vibepit prune` will try again"));
-    }
+    let mut keeper = None;
+    let outcome = launch
+        .through(runtime, &mut undo, signals, &mut keeper, body)
+        .await;
+    let failed = undo.run().await.into_iter();
+    let mut last_words: Vec<String> = failed
+        .map(|sentence| format!("{sentence}; `vibepit prune` will try again"))
+        .collect();
     // Nothing of the sandbox runs any more.
-    before.tell(report);
+    last_words.extend(before.compare().iter().map(ToString::to_string));
+    for sentence in &last_words {
+        report.warning(sentence);
+    }
+    if let Some(keeper) = keeper {
+        keeper.say_last_words(last_words).await;
+    }
     // Last: a directory whose lock is held tells everybody that its containers are in use.
     if let Err(error) = directory.remove() {
         report.warning(&error.to_string());
@@ -238,6 +248,7 @@ impl Launch<'_> {
         runtime: &Runtime,
         undo: &mut Undo,
         signals: &mut Signals,
+        kept: &mut Option<Keeper>,
         body: impl AsyncFnOnce(Main, &mut Proxy, &Keeper, &mut Signals) -> Result<T>,
     ) -> Result<T> {
         let Started {
@@ -259,6 +270,7 @@ impl Launch<'_> {
         let outcome = body(main, &mut proxy, &keeper, signals).await;
         // Whoever has joined is told before what they joined goes.
         keeper.end().await;
+        *kept = Some(keeper);
         // Nothing of the sandbox outlives its proxy. What cannot be ended now is tried again, and
         // told, by the undo stack.
         let _ = sandbox.end().await;

@@ -17,18 +17,26 @@ use crate::support::{Bench, Deed, Middleman, Ran, require};
 
 /// A way to run a sandbox.
 pub(crate) struct Runtime {
-    needs: &'static str,
+    needs: &'static [&'static str],
     pub(crate) options: &'static [&'static str],
 }
 
-const RUNTIMES: &[Runtime] = &[Runtime {
-    needs: "docker",
-    options: &[],
-}];
+/// The bench asks an engine what is left, also of sandboxes that no engine made.
+const RUNTIMES: &[Runtime] = &[
+    Runtime {
+        needs: &["docker"],
+        options: &["--runtime", "docker"],
+    },
+    Runtime {
+        needs: &["docker", "user-namespaces"],
+        options: &["--runtime", "local"],
+    },
+];
 
 /// Those that this machine has.
 pub(crate) fn runtimes() -> impl Iterator<Item = &'static Runtime> {
-    RUNTIMES.iter().filter(|runtime| require(runtime.needs))
+    let is_here = |runtime: &&Runtime| runtime.needs.iter().all(|need| require(need));
+    RUNTIMES.iter().filter(is_here)
 }
 
 /// `vibepit run PATH -- sh -c SCRIPT`.

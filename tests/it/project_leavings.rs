@@ -185,6 +185,24 @@ fn a_session_that_a_signal_ends_points_it_out_too() {
 }
 
 #[test]
+fn who_ends_a_session_that_stays_is_told_what_it_left() {
+    for runtime in runtimes() {
+        let bench = repository();
+        bench.cli(&[&["up"], runtime.options].concat()).ok();
+        let script = "echo evil > .git/hooks/pre-push";
+        bench.cli(&["exec", "--", "sh", "-c", script]).ok();
+        let ran = bench.cli(&["--quiet", "down"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let hook = "warning: .git/hooks/pre-push is a new file";
+        assert!(ran.stderr.starts_with(hook), "{ran:?}");
+        bench.is_clean();
+        bench.cli(&[&["up"], runtime.options].concat()).ok();
+        let ran = bench.cli(&["--quiet", "down"]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:?}");
+    }
+}
+
+#[test]
 fn what_was_done_in_vain_is_pointed_out_when_the_command_fails() {
     for runtime in runtimes() {
         let bench = repository();

@@ -59,6 +59,8 @@ struct Front {
     end: watch::Sender<bool>,
     /// True from the moment on at which those who joined are to leave.
     over: watch::Sender<bool>,
+    /// What is said to those who ended the session, once it has ended.
+    last_words: watch::Sender<Option<Vec<String>>>,
 }
 
 impl Keeper {
@@ -81,6 +83,7 @@ impl Keeper {
             warnings: Mutex::default(),
             end,
             over: watch::Sender::new(false),
+            last_words: watch::Sender::new(None),
         });
         let mut serving = JoinSet::new();
         serving.spawn(accept(listener, Arc::clone(&front)));
@@ -107,6 +110,13 @@ impl Keeper {
     pub(crate) async fn end(&self) {
         self.front.over.send_replace(true);
         let _ = timeout(LAST_WORD, self.front.over.closed()).await;
+    }
+
+    /// Tells those who have ended the session what it left, and waits a moment until they have
+    /// heard it.
+    pub(crate) async fn say_last_words(self, sentences: Vec<String>) {
+        self.front.last_words.send_replace(Some(sentences));
+        let _ = timeout(LAST_WORD, self.front.last_words.closed()).await;
     }
 }
 
@@ -181,8 +191,11 @@ async fn serve(mut stream: UnixStream, front: &Arc<Front>) -> Result<()> {
         ToKeeper::Ask => wire::say(&mut stream, &FromKeeper::Told(front.told())).await,
         ToKeeper::End => {
             wire::say(&mut stream, &FromKeeper::Ending).await?;
+            let mut last_words = front.last_words.subscribe();
             front.end.send_replace(true);
-            Ok(())
+            let warnings = last_words.wait_for(Option::is_some).await?.clone();
+            let warnings = warnings.unwrap_or_default();
+            wire::say(&mut stream, &FromKeeper::Ended { warnings }).await
         }
         ToKeeper::Exec(order) => {
             let over = front.over.subscribe();

@@ -9,7 +9,8 @@ use nix::unistd::Pid;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::KeeperClient;
+use super::{KeeperClient, wire};
+use crate::api::FromKeeper;
 use crate::session::Found;
 use crate::transport::peer;
 
@@ -23,20 +24,30 @@ const GRACE: Duration = Duration::from_secs(20);
 const GONE: Duration = Duration::from_secs(5);
 
 /// Has the launcher of a session end it, and waits until nothing holds the session any more.
+/// Answers what a person should know of what it left.
 ///
 /// # Errors
 ///
 /// When it does not answer, or takes too long.
-pub async fn end_session(found: &Found) -> Result<()> {
+pub async fn end_session(found: &Found) -> Result<Vec<String>> {
     let mut freed = freed(found);
     let keeper = KeeperClient::of(found);
-    let _held = timeout(ANSWER, keeper.tell_to_end())
+    let mut connection = timeout(ANSWER, keeper.tell_to_end())
         .await
         .context("its launcher does not answer")??;
-    timeout(PATIENCE, &mut freed)
+    // A launcher that goes without a word may have ended it all the same.
+    let last_words = async {
+        let said = wire::hear(&mut connection).await;
+        (said.ok(), (&mut freed).await)
+    };
+    let (said, freed) = timeout(PATIENCE, last_words)
         .await
-        .context("its launcher takes too long")??;
-    Ok(())
+        .context("its launcher takes too long")?;
+    freed?;
+    Ok(match said {
+        Some(FromKeeper::Ended { warnings }) => warnings,
+        _ => Vec::new(),
+    })
 }
 
 /// Done when nothing holds the session any more.

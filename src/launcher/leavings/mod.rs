@@ -20,7 +20,6 @@ use self::look::{Look, Seen};
 use self::places::Places;
 use super::command_line::quoted;
 use super::project::Project;
-use super::report::Report;
 use super::repository::GIT;
 
 /// So many findings are told one by one.
@@ -105,13 +104,6 @@ impl Before {
             found.push(self.finding(&above(first), more, false));
         }
         found
-    }
-
-    /// Tells the person, a line each.
-    pub(crate) fn tell(&self, report: &dyn Report) {
-        for finding in self.compare() {
-            report.warning(&finding.to_string());
-        }
     }
 
     fn change(&self, path: &PathBuf, now: &Look) -> Option<Change> {

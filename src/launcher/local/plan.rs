@@ -14,6 +14,9 @@ use crate::api::enclosure::{DNS_DOOR, HOSTNAME, Mounted, Plan, PlannedMount};
 /// Puts together what was judged, and makes what the sandbox keeps.
 pub(super) fn of(request: &Request, inside: &Inside, limits: &Limits) -> Result<Plan> {
     let project = request.project.path();
+    // Whoever mounts it compares it with what it was when it was found.
+    request.project.still_there()?;
+    let identity = request.project.directory().identity();
     let (home, home_identity) = match &request.throw_away {
         Some(instead) => home::made_in(instead)?,
         None => home::of(project)?,
@@ -29,10 +32,7 @@ pub(super) fn of(request: &Request, inside: &Inside, limits: &Limits) -> Result<
     let home = Bind::writable(home, &inside.home);
     mounts.push(of_host(&home, Some(home_identity)));
     let own = Bind::writable(project, project);
-    mounts.push(of_host(
-        &own,
-        Some(request.project.directory().identity().numbers()),
-    ));
+    mounts.push(of_host(&own, Some(identity.numbers())));
     for volume in &inside.volumes {
         let bind = Bind {
             source: volume.source.clone(),

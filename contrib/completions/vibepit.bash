@@ -22,6 +22,9 @@ _vibepit() {
             vibepit,approve)
                 cmd="vibepit__subcmd__approve"
                 ;;
+            vibepit,attack)
+                cmd="vibepit__subcmd__attack"
+                ;;
             vibepit,audit)
                 cmd="vibepit__subcmd__audit"
                 ;;
@@ -31,11 +34,23 @@ _vibepit() {
             vibepit,config)
                 cmd="vibepit__subcmd__config"
                 ;;
+            vibepit,connect)
+                cmd="vibepit__subcmd__connect"
+                ;;
             vibepit,connections)
                 cmd="vibepit__subcmd__connections"
                 ;;
             vibepit,deny)
                 cmd="vibepit__subcmd__deny"
+                ;;
+            vibepit,doctor)
+                cmd="vibepit__subcmd__doctor"
+                ;;
+            vibepit,down)
+                cmd="vibepit__subcmd__down"
+                ;;
+            vibepit,exec)
+                cmd="vibepit__subcmd__exec"
                 ;;
             vibepit,explain)
                 cmd="vibepit__subcmd__explain"
@@ -73,6 +88,9 @@ _vibepit() {
             vibepit,status)
                 cmd="vibepit__subcmd__status"
                 ;;
+            vibepit,up)
+                cmd="vibepit__subcmd__up"
+                ;;
             vibepit__subcmd__config,check)
                 cmd="vibepit__subcmd__config__subcmd__check"
                 ;;
@@ -91,6 +109,9 @@ _vibepit() {
             vibepit__subcmd__help,approve)
                 cmd="vibepit__subcmd__help__subcmd__approve"
                 ;;
+            vibepit__subcmd__help,attack)
+                cmd="vibepit__subcmd__help__subcmd__attack"
+                ;;
             vibepit__subcmd__help,audit)
                 cmd="vibepit__subcmd__help__subcmd__audit"
                 ;;
@@ -100,11 +121,23 @@ _vibepit() {
             vibepit__subcmd__help,config)
                 cmd="vibepit__subcmd__help__subcmd__config"
                 ;;
+            vibepit__subcmd__help,connect)
+                cmd="vibepit__subcmd__help__subcmd__connect"
+                ;;
             vibepit__subcmd__help,connections)
                 cmd="vibepit__subcmd__help__subcmd__connections"
                 ;;
             vibepit__subcmd__help,deny)
                 cmd="vibepit__subcmd__help__subcmd__deny"
+                ;;
+            vibepit__subcmd__help,doctor)
+                cmd="vibepit__subcmd__help__subcmd__doctor"
+                ;;
+            vibepit__subcmd__help,down)
+                cmd="vibepit__subcmd__help__subcmd__down"
+                ;;
+            vibepit__subcmd__help,exec)
+                cmd="vibepit__subcmd__help__subcmd__exec"
                 ;;
             vibepit__subcmd__help,explain)
                 cmd="vibepit__subcmd__help__subcmd__explain"
@@ -142,6 +175,9 @@ _vibepit() {
             vibepit__subcmd__help,status)
                 cmd="vibepit__subcmd__help__subcmd__status"
                 ;;
+            vibepit__subcmd__help,up)
+                cmd="vibepit__subcmd__help__subcmd__up"
+                ;;
             vibepit__subcmd__help__subcmd__config,check)
                 cmd="vibepit__subcmd__help__subcmd__config__subcmd__check"
                 ;;
@@ -152,7 +188,7 @@ _vibepit() {
 
     case "${cmd}" in
         vibepit)
-            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --ask --reject --approval-timeout --prompt --env --volume --image --name --help --version run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help"
+            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --ask --reject --approval-timeout --env --volume --image --name --self-test --no-self-test --runtime --allow-userns --prompt --new --help --version run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -196,6 +232,10 @@ _vibepit() {
                     ;;
                 --name)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --runtime)
+                    COMPREPLY=($(compgen -W "auto docker local" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -267,6 +307,28 @@ _vibepit() {
                     return 0
                     ;;
                 --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__attack)
+            opts="-v -q -h --alone --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --alone)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -403,6 +465,28 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vibepit__subcmd__connect)
+            opts="-v -q -h --session --new --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --session)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vibepit__subcmd__connections)
             opts="-v -q -h --session --tcp --addr --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -467,6 +551,80 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vibepit__subcmd__doctor)
+            opts="-v -q -h --runtime --no-attack --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --runtime)
+                    COMPREPLY=($(compgen -W "auto docker local" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__down)
+            opts="-v -q -h --session --all --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --session)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__exec)
+            opts="-e -T -v -q -h --session --env --no-tty --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --session)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -e)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vibepit__subcmd__explain)
             opts="-v -q -h --session --tcp --addr --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -494,7 +652,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help)
-            opts="run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help"
+            opts="run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -522,6 +680,20 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__approve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__attack)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -591,6 +763,20 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vibepit__subcmd__help__subcmd__connect)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vibepit__subcmd__help__subcmd__connections)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -606,6 +792,48 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__deny)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__doctor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__down)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__exec)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -774,6 +1002,20 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__up)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -998,7 +1240,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__run)
-            opts="-e -v -q -h --allow --ask --reject --approval-timeout --prompt --env --volume --image --name --json --color --verbose --quiet --help"
+            opts="-e -v -q -h --allow --ask --reject --approval-timeout --env --volume --image --name --self-test --no-self-test --runtime --allow-userns --prompt --new --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1030,6 +1272,10 @@ _vibepit() {
                     ;;
                 --name)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --runtime)
+                    COMPREPLY=($(compgen -W "auto docker local" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1074,6 +1320,56 @@ _vibepit() {
                     ;;
                 --addr)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__up)
+            opts="-e -v -q -h --allow --ask --reject --approval-timeout --env --volume --image --name --self-test --no-self-test --runtime --allow-userns --keep --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --approval-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --env)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -e)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --volume)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --image)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --runtime)
+                    COMPREPLY=($(compgen -W "auto docker local" -- "${cur}"))
                     return 0
                     ;;
                 --color)

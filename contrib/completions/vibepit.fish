@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_vibepit_global_optspecs
-    string join \n json color= v/verbose q/quiet session= tcp addr= allow= ask reject approval-timeout= prompt e/env= volume= image= name= h/help V/version
+    string join \n json color= v/verbose q/quiet session= tcp addr= allow= ask reject approval-timeout= e/env= volume= image= name= self-test no-self-test runtime= allow-userns prompt new h/help V/version
 end
 
 function __fish_vibepit_needs_command
@@ -35,16 +35,27 @@ complete -c vibepit -n "__fish_vibepit_needs_command" -s e -l env -d 'Set a vari
 complete -c vibepit -n "__fish_vibepit_needs_command" -l volume -d 'Mount more of the host: a directory or file, and where it is in the sandbox' -r
 complete -c vibepit -n "__fish_vibepit_needs_command" -l image -d 'Use this image in the place of the host\'s own userland; pulled if it is not there' -r
 complete -c vibepit -n "__fish_vibepit_needs_command" -l name -d 'The session\'s name; without one, that of the project\'s directory' -r
+complete -c vibepit -n "__fish_vibepit_needs_command" -l runtime -d 'What the sandbox is made with' -r -f -a "auto\t'A container engine where one answers, else this machine\'s own kernel'
+docker\t'Containers of an engine'
+local\t'Namespaces of this machine\'s kernel; no engine is asked'"
 complete -c vibepit -n "__fish_vibepit_needs_command" -l json -d 'Print data as JSON; what streams prints one object a line'
 complete -c vibepit -n "__fish_vibepit_needs_command" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_needs_command" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_needs_command" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
 complete -c vibepit -n "__fish_vibepit_needs_command" -l ask -d 'Have what no rule covers wait for you, whatever config.toml says'
 complete -c vibepit -n "__fish_vibepit_needs_command" -l reject -d 'Refuse at once what no rule covers, whatever config.toml says'
+complete -c vibepit -n "__fish_vibepit_needs_command" -l self-test -d 'Try to get out of a throw-away sandbox before this one starts, and start it only if that held'
+complete -c vibepit -n "__fish_vibepit_needs_command" -l no-self-test -d 'Start without that, even the first time'
+complete -c vibepit -n "__fish_vibepit_needs_command" -l allow-userns -d 'Let the sandbox make namespaces and mounts of its own (on the local runtime)'
 complete -c vibepit -n "__fish_vibepit_needs_command" -l prompt -d 'Ask in this terminal about what no rule covers: one key answers'
+complete -c vibepit -n "__fish_vibepit_needs_command" -l new -d 'Start a session of its own, even where the project has one'
 complete -c vibepit -n "__fish_vibepit_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_needs_command" -s V -l version -d 'Print version'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "run" -d 'Run a command in a sandbox (what `vibepit` does without a command\'s name)'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "up" -d 'Start a session that stays, and return when it is ready'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "down" -d 'End a session and take everything of it away'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "exec" -d 'Run a command in a session that is there'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "connect" -d 'Get a shell in a session; it goes on when the terminal goes away'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "sessions" -d 'List the sessions that run'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "status" -d 'Show one session: what it is, its doors, its counts, its warnings'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "allow" -d 'Let the sandbox reach something'
@@ -59,9 +70,11 @@ complete -c vibepit -n "__fish_vibepit_needs_command" -a "audit" -d 'Read the au
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "connections" -d 'List the connections that are open'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "config" -d 'Look at the configuration'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "prune" -d 'Remove what a crash left behind: containers and directories'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "doctor" -d 'Say what works on this machine, what does not, and what to do; and try to get out of a sandbox'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "completions" -d 'Print a completion script for a shell'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "man" -d 'Print the manual page, or write every page to a directory'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "attack" -d 'Try to get out of the sandbox that this runs in: what `doctor` runs in there'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l allow -d 'Allow this entry for the session, such as api.example.com or *.example.com:443' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l approval-timeout -d 'How long a request waits for you, such as 45s or 5m' -r
@@ -69,16 +82,73 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s e -l env -d 'Set
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l volume -d 'Mount more of the host: a directory or file, and where it is in the sandbox' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l image -d 'Use this image in the place of the host\'s own userland; pulled if it is not there' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l name -d 'The session\'s name; without one, that of the project\'s directory' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l runtime -d 'What the sandbox is made with' -r -f -a "auto\t'A container engine where one answers, else this machine\'s own kernel'
+docker\t'Containers of an engine'
+local\t'Namespaces of this machine\'s kernel; no engine is asked'"
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l ask -d 'Have what no rule covers wait for you, whatever config.toml says'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l reject -d 'Refuse at once what no rule covers, whatever config.toml says'
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l self-test -d 'Try to get out of a throw-away sandbox before this one starts, and start it only if that held'
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l no-self-test -d 'Start without that, even the first time'
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l allow-userns -d 'Let the sandbox make namespaces and mounts of its own (on the local runtime)'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l prompt -d 'Ask in this terminal about what no rule covers: one key answers'
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l new -d 'Start a session of its own, even where the project has one'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l json -d 'Print data as JSON; what streams prints one object a line'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l allow -d 'Allow this entry for the session, such as api.example.com or *.example.com:443' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l approval-timeout -d 'How long a request waits for you, such as 45s or 5m' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -s e -l env -d 'Set a variable in the sandbox; a NAME alone passes its value on' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l volume -d 'Mount more of the host: a directory or file, and where it is in the sandbox' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l image -d 'Use this image in the place of the host\'s own userland; pulled if it is not there' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l name -d 'The session\'s name; without one, that of the project\'s directory' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l runtime -d 'What the sandbox is made with' -r -f -a "auto\t'A container engine where one answers, else this machine\'s own kernel'
+docker\t'Containers of an engine'
+local\t'Namespaces of this machine\'s kernel; no engine is asked'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l ask -d 'Have what no rule covers wait for you, whatever config.toml says'
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l reject -d 'Refuse at once what no rule covers, whatever config.toml says'
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l self-test -d 'Try to get out of a throw-away sandbox before this one starts, and start it only if that held'
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l no-self-test -d 'Start without that, even the first time'
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l allow-userns -d 'Let the sandbox make namespaces and mounts of its own (on the local runtime)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l keep -d 'Be the launcher that stays: how `up` starts it'
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand down" -l session -d 'The session: id, start of an id, name, or project path' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand down" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand down" -l all -d 'End every session of yours'
+complete -c vibepit -n "__fish_vibepit_using_subcommand down" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand down" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand down" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand down" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand exec" -l session -d 'The session: id, start of an id, name, or project path' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand exec" -s e -l env -d 'Set a variable for the command; a NAME alone passes its value on' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand exec" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand exec" -s T -l no-tty -d 'Give the command no terminal, even where there is one'
+complete -c vibepit -n "__fish_vibepit_using_subcommand exec" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand exec" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand exec" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand exec" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand connect" -l session -d 'The session: id, start of an id, name, or project path' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand connect" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand connect" -l new -d 'A new shell, even where one was left'
+complete -c vibepit -n "__fish_vibepit_using_subcommand connect" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand connect" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand connect" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand connect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_using_subcommand sessions" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -244,6 +314,17 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -l json -d 'Print
 complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand doctor" -l runtime -d 'What the throw-away sandbox is made with; without this, what a session would be' -r -f -a "auto\t'A container engine where one answers, else this machine\'s own kernel'
+docker\t'Containers of an engine'
+local\t'Namespaces of this machine\'s kernel; no engine is asked'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand doctor" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand doctor" -l no-attack -d 'Only look: start no sandbox'
+complete -c vibepit -n "__fish_vibepit_using_subcommand doctor" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand doctor" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand doctor" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_using_subcommand completions" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -278,23 +359,37 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l json -d 'Print
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "run" -d 'Run a command in a sandbox (what `vibepit` does without a command\'s name)'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "sessions" -d 'List the sessions that run'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "status" -d 'Show one session: what it is, its doors, its counts, its warnings'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "allow" -d 'Let the sandbox reach something'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "deny" -d 'Keep the sandbox from something; outranks every allow'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "pending" -d 'List the requests that wait for you'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "approve" -d 'Let a request go on that waits'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "revoke" -d 'Take allow and deny rules back, and close what they let through'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "rules" -d 'List the rules that are in force'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "explain" -d 'Say what happens to a request, and why'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "logs" -d 'Show what the sandbox asked for, and what came of it'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "audit" -d 'Read the audit log: what was asked for and who decided, of sessions that are over, too'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "connections" -d 'List the connections that are open'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "config" -d 'Look at the configuration'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "prune" -d 'Remove what a crash left behind: containers and directories'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "man" -d 'Print the manual page, or write every page to a directory'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run sessions status allow deny pending approve revoke rules explain logs audit connections config prune completions man proxy help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand attack" -l alone -d 'Make one try, which would change this process, and say what came of it' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand attack" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand attack" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand attack" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand attack" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand attack" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "run" -d 'Run a command in a sandbox (what `vibepit` does without a command\'s name)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "up" -d 'Start a session that stays, and return when it is ready'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "down" -d 'End a session and take everything of it away'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "exec" -d 'Run a command in a session that is there'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "connect" -d 'Get a shell in a session; it goes on when the terminal goes away'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "sessions" -d 'List the sessions that run'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "status" -d 'Show one session: what it is, its doors, its counts, its warnings'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "allow" -d 'Let the sandbox reach something'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "deny" -d 'Keep the sandbox from something; outranks every allow'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "pending" -d 'List the requests that wait for you'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "approve" -d 'Let a request go on that waits'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "revoke" -d 'Take allow and deny rules back, and close what they let through'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "rules" -d 'List the rules that are in force'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "explain" -d 'Say what happens to a request, and why'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "logs" -d 'Show what the sandbox asked for, and what came of it'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "audit" -d 'Read the audit log: what was asked for and who decided, of sessions that are over, too'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "connections" -d 'List the connections that are open'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "config" -d 'Look at the configuration'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "prune" -d 'Remove what a crash left behind: containers and directories'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "doctor" -d 'Say what works on this machine, what does not, and what to do; and try to get out of a sandbox'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "man" -d 'Print the manual page, or write every page to a directory'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "attack" -d 'Try to get out of the sandbox that this runs in: what `doctor` runs in there'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Say whether a configuration can be used; errors name line and column'

@@ -66,6 +66,8 @@ fn collect(command: &Command, pages: &mut Vec<Page>) -> Result<(), Failure> {
     pages.push(page(command)?);
     command
         .get_subcommands()
+        // What only vibepit itself calls.
+        .filter(|command| !command.is_hide_set())
         .try_for_each(|command| collect(command, pages))
 }
 

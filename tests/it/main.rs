@@ -34,6 +34,7 @@ mod docker_walls;
 mod docs;
 mod doctor;
 mod everywhere;
+mod fallback;
 mod forwarding;
 mod layering;
 mod live;

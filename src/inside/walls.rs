@@ -133,3 +133,56 @@ fn has_landlock(least: ABI) -> bool {
         .and_then(Ruleset::create)
         .is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::ErrorKind;
+
+    use super::*;
+    use crate::api::enclosure::PlannedMount;
+
+    #[test]
+    fn what_the_plan_does_not_open_is_closed_a_second_time() {
+        if !has_landlock(ABI::V2) {
+            return;
+        }
+        let (open, closed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(closed.path().join("file"), "text").unwrap();
+        let mounted = |place: &tempfile::TempDir, read_only| PlannedMount {
+            target: place.path().to_owned(),
+            what: Mounted::Host {
+                source: place.path().to_owned(),
+                identity: None,
+                read_only,
+            },
+        };
+        let plan = Plan {
+            mounts: vec![mounted(&open, false), mounted(&closed, true)],
+            links: Vec::new(),
+            files: Vec::new(),
+            allow_userns: false,
+            processes: None,
+            memory: None,
+        };
+        // A thread is confined for itself, and ends with that.
+        let confined = std::thread::spawn(move || {
+            set_no_new_privs(true).unwrap();
+            confine(&plan).unwrap();
+            fs::create_dir(open.path().join("directory")).unwrap();
+            fs::write(open.path().join("file"), "text").unwrap();
+            fs::rename(open.path().join("file"), open.path().join("directory/file")).unwrap();
+            let file = closed.path().join("file");
+            assert_eq!(fs::read_to_string(&file).unwrap(), "text");
+            for refused in [
+                fs::write(&file, "other"),
+                fs::remove_file(&file),
+                fs::create_dir(closed.path().join("directory")),
+            ] {
+                assert_eq!(refused.unwrap_err().kind(), ErrorKind::PermissionDenied);
+            }
+            (open, closed)
+        });
+        confined.join().unwrap();
+    }
+}

@@ -89,10 +89,9 @@ pub(super) fn tree(source: &OwnedFd) -> rustix::io::Result<OwnedFd> {
     open_tree(source, "", flags)
 }
 
-pub(super) fn in_memory(mode: &str, attributes: MountAttrFlags) -> rustix::io::Result<OwnedFd> {
-    let attributes =
-        attributes | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    made("tmpfs", &[("mode", mode)], attributes)
+pub(super) fn in_memory(mode: &str, size: &str) -> rustix::io::Result<OwnedFd> {
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    made("tmpfs", &[("mode", mode), ("size", size)], attributes)
 }
 
 pub(super) fn made(

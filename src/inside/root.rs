@@ -55,6 +55,9 @@ const PROC_COVERED: [&str; 11] = [
     "timer_stats",
 ];
 
+/// Room for what this module makes, and no more.
+const SMALL: &str = "1%";
+
 /// What is done to a mount of the sandbox when all of them stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seal {
@@ -71,7 +74,7 @@ pub(super) fn enter(plan: &Plan) -> Result<(), Failure> {
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
     )
     .doing("the sandbox's mounts cannot be parted from the host's")?;
-    let mut root = Root::new()?;
+    let mut root = Root::new(plan.scratch_percent)?;
     let mut mounts: Vec<&PlannedMount> = plan.mounts.iter().collect();
     // What is above comes before what is in it.
     mounts.sort_by(|one, other| one.target.cmp(&other.target));
@@ -93,17 +96,20 @@ pub(super) fn enter(plan: &Plan) -> Result<(), Failure> {
 struct Root {
     top: OwnedFd,
     seals: Vec<(PathBuf, Seal)>,
+    /// What a scratch directory may take of the machine's memory.
+    scratch: String,
 }
 
 impl Root {
     /// An empty tree in memory. It stands on top of the old root, where no path leads.
-    fn new() -> Result<Self, Failure> {
-        let top = in_memory("0755", MountAttrFlags::empty())
+    fn new(scratch_percent: u8) -> Result<Self, Failure> {
+        let top = in_memory("0755", SMALL)
             .and_then(|top| attach(&top, CWD, "/").map(|()| top))
             .doing("the sandbox's root cannot be made")?;
         Ok(Self {
             top,
             seals: vec![(PathBuf::from("/"), Seal::ReadOnly)],
+            scratch: format!("{scratch_percent}%"),
         })
     }
 
@@ -124,12 +130,12 @@ impl Root {
                 (tree, directory, seal)
             }
             Mounted::Scratch => (
-                in_memory("1777", MountAttrFlags::empty()).doing(cannot())?,
+                in_memory("1777", &self.scratch).doing(cannot())?,
                 true,
                 Seal::Writable,
             ),
             Mounted::Cover => {
-                let empty = in_memory("0755", MountAttrFlags::empty());
+                let empty = in_memory("0755", SMALL);
                 (empty.doing(cannot())?, true, Seal::ReadOnly)
             }
         };
@@ -386,6 +392,7 @@ mod tests {
             seals: seals
                 .map(|(path, seal)| (PathBuf::from(path), seal))
                 .to_vec(),
+            scratch: String::new(),
         };
         for (point, seal) in [
             ("/usr/local", Seal::ReadOnly),

@@ -2,6 +2,7 @@
 //! it with it: capabilities, ways to get any, files beyond the plan's, memory of others, calls of
 //! the kernel.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use landlock::{
@@ -17,6 +18,9 @@ use rustix::thread::{
 
 use super::{Doing, Failure, syscalls};
 use crate::api::enclosure::{Mounted, Plan};
+
+/// Out of 1000 (proc_pid_oom_score_adj(5)).
+const OUT_OF_MEMORY_FIRST: &str = "500";
 
 /// Raises every wall. There is no way back.
 pub(super) fn raise(plan: &Plan) -> Result<(), Failure> {
@@ -43,11 +47,10 @@ fn limit(plan: &Plan) -> Result<(), Failure> {
         setrlimit(Resource::RLIMIT_NPROC, most, most)
             .doing("the number of processes cannot be limited")?;
     }
-    if let Some(memory) = plan.memory {
-        let (_, hard) = getrlimit(Resource::RLIMIT_DATA).doing("the limits cannot be read")?;
-        setrlimit(Resource::RLIMIT_DATA, memory.min(hard), hard)
-            .doing("the memory cannot be limited")?;
-    }
+    // When the machine's memory is used up, the sandbox goes first. (No limit of a process will do:
+    // what sanitizers and race detectors reserve is more than any machine has.)
+    fs::write("/proc/self/oom_score_adj", OUT_OF_MEMORY_FIRST)
+        .doing("the sandbox cannot be put before what is the person's own")?;
     Ok(())
 }
 
@@ -136,7 +139,6 @@ fn has_landlock(least: ABI) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::io::ErrorKind;
 
     use super::*;
@@ -163,7 +165,7 @@ mod tests {
             files: Vec::new(),
             allow_userns: false,
             processes: None,
-            memory: None,
+            scratch_percent: 50,
         };
         // A thread is confined for itself, and ends with that.
         let confined = std::thread::spawn(move || {

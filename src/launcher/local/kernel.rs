@@ -76,7 +76,7 @@ fn nothing() -> Plan {
         files: Vec::new(),
         allow_userns: false,
         processes: None,
-        memory: None,
+        scratch_percent: 1,
     }
 }
 

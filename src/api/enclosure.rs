@@ -67,8 +67,8 @@ pub struct Plan {
     pub allow_userns: bool,
     /// How many processes and threads it may have, where nothing but rlimits keeps count.
     pub processes: Option<u64>,
-    /// How many bytes of memory one process may have, unless it asks for more (RLIMIT_DATA).
-    pub memory: Option<u64>,
+    /// How much of the machine's memory each scratch directory may take, in percent.
+    pub scratch_percent: u8,
 }
 
 /// One mount of a sandbox.

@@ -25,6 +25,7 @@ mod enclosure;
 mod init;
 mod jobs;
 mod network;
+mod places;
 mod root;
 mod syscalls;
 mod terminal;

@@ -7,22 +7,21 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatVfsMountFlags, fstat, fstatvfs,
-    mkdirat, openat, openat2, statat, symlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatVfsMountFlags, fstat, fstatvfs, openat,
+    openat2, statat, symlinkat,
 };
-use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
-    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
-    mount_change, mount_remount, move_mount, open_tree, unmount,
+    MountAttrFlags, MountFlags, MountPropagationFlags, UnmountFlags, mount_change, mount_remount,
+    unmount,
 };
 use rustix::process::{fchdir, pivot_root};
 
+use super::places::{PLACE, attach, file, in_memory, made, of_host, open_host, step, tree};
 use super::{Doing, Failure};
 use crate::api::enclosure::{Mounted, OWN_EXECUTABLE, Plan, PlannedMount};
 
@@ -56,6 +55,9 @@ const PROC_COVERED: [&str; 11] = [
     "timer_stats",
 ];
 
+/// Room for what this module makes, and no more.
+const SMALL: &str = "1%";
+
 /// What is done to a mount of the sandbox when all of them stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seal {
@@ -72,7 +74,7 @@ pub(super) fn enter(plan: &Plan) -> Result<(), Failure> {
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
     )
     .doing("the sandbox's mounts cannot be parted from the host's")?;
-    let mut root = Root::new()?;
+    let mut root = Root::new(plan.scratch_percent)?;
     let mut mounts: Vec<&PlannedMount> = plan.mounts.iter().collect();
     // What is above comes before what is in it.
     mounts.sort_by(|one, other| one.target.cmp(&other.target));
@@ -94,17 +96,20 @@ pub(super) fn enter(plan: &Plan) -> Result<(), Failure> {
 struct Root {
     top: OwnedFd,
     seals: Vec<(PathBuf, Seal)>,
+    /// What a scratch directory may take of the machine's memory.
+    scratch: String,
 }
 
 impl Root {
     /// An empty tree in memory. It stands on top of the old root, where no path leads.
-    fn new() -> Result<Self, Failure> {
-        let top = in_memory("0755", MountAttrFlags::empty())
+    fn new(scratch_percent: u8) -> Result<Self, Failure> {
+        let top = in_memory("0755", SMALL)
             .and_then(|top| attach(&top, CWD, "/").map(|()| top))
             .doing("the sandbox's root cannot be made")?;
         Ok(Self {
             top,
             seals: vec![(PathBuf::from("/"), Seal::ReadOnly)],
+            scratch: format!("{scratch_percent}%"),
         })
     }
 
@@ -125,12 +130,12 @@ impl Root {
                 (tree, directory, seal)
             }
             Mounted::Scratch => (
-                in_memory("1777", MountAttrFlags::empty()).doing(cannot())?,
+                in_memory("1777", &self.scratch).doing(cannot())?,
                 true,
                 Seal::Writable,
             ),
             Mounted::Cover => {
-                let empty = in_memory("0755", MountAttrFlags::empty());
+                let empty = in_memory("0755", SMALL);
                 (empty.doing(cannot())?, true, Seal::ReadOnly)
             }
         };
@@ -304,107 +309,6 @@ impl Root {
     }
 }
 
-/// Descriptors that stand for a place and are good for nothing else.
-const PLACE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// One step down, into a directory that is there or is made.
-fn step(above: &OwnedFd, name: &Path) -> Result<OwnedFd, Failure> {
-    let enter = || openat(above, name, PLACE | OFlags::DIRECTORY, Mode::empty());
-    let entered = match enter() {
-        Err(Errno::NOENT) => mkdirat(above, name, Mode::from(0o755)).and_then(|()| enter()),
-        entered => entered,
-    };
-    entered.map_err(|error| match error {
-        Errno::NOTDIR | Errno::LOOP => {
-            format!("{name:?} on the way is a file or a symbolic link, not a directory")
-        }
-        error => format!("{name:?} on the way cannot be entered: {error}"),
-    })
-}
-
-/// A file to mount something on: it is there, or is made.
-fn file(above: &OwnedFd, name: &Path) -> Result<OwnedFd, Failure> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    match openat(above, name, flags, Mode::from(0o644)) {
-        Ok(_) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(error.to_string()),
-    }
-    let place = openat(above, name, PLACE, Mode::empty()).map_err(|error| error.to_string())?;
-    let found = fstat(&place).map_err(|error| error.to_string())?;
-    match FileType::from_raw_mode(found.st_mode) {
-        FileType::Symlink => Err("it is a symbolic link".to_owned()),
-        FileType::Directory => Err("it is a directory, and a file is to be mounted".to_owned()),
-        _ => Ok(place),
-    }
-}
-
-/// Opens a place of the host by a path without symbolic links.
-fn open_host(path: &Path) -> Result<OwnedFd, Failure> {
-    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    // Not with O_NOFOLLOW: that opens a link at the end of the path, instead of refusing it.
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    openat2(CWD, path, flags, Mode::empty(), resolve).map_err(|error| match error {
-        Errno::LOOP => format!(
-            "{} leads through a symbolic link that was not there a moment ago; nothing was mounted",
-            path.display()
-        ),
-        error => format!(
-            "{} cannot be mounted in the sandbox: {error}",
-            path.display()
-        ),
-    })
-}
-
-/// Takes a tree of the host, with what is mounted in it, and says whether it is a directory.
-fn of_host(path: &Path, identity: Option<(u64, u64)>) -> Result<(OwnedFd, bool), Failure> {
-    let source = open_host(path)?;
-    let found = fstat(&source).doing(path.display())?;
-    if identity.is_some_and(|identity| identity != (found.st_dev, found.st_ino)) {
-        return Err(format!(
-            "{} is another directory than a moment ago; nothing was mounted",
-            path.display()
-        ));
-    }
-    let directory = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
-    Ok((tree(&source).doing(path.display())?, directory))
-}
-
-fn tree(source: &OwnedFd) -> rustix::io::Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH
-        | OpenTreeFlags::AT_RECURSIVE;
-    open_tree(source, "", flags)
-}
-
-fn in_memory(mode: &str, attributes: MountAttrFlags) -> rustix::io::Result<OwnedFd> {
-    let attributes =
-        attributes | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    made("tmpfs", &[("mode", mode)], attributes)
-}
-
-fn made(
-    kind: &str,
-    options: &[(&str, &str)],
-    attributes: MountAttrFlags,
-) -> rustix::io::Result<OwnedFd> {
-    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&context, "source", kind)?;
-    for (key, value) in options {
-        fsconfig_set_string(&context, *key, *value)?;
-    }
-    fsconfig_create(&context)?;
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-}
-
-fn attach(tree: &OwnedFd, to: impl AsFd, path: &str) -> rustix::io::Result<()> {
-    let mut flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    if path.is_empty() {
-        flags |= MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    }
-    move_mount(tree, "", to, path, flags)
-}
-
 /// Closes one mount as far as it is to be closed. What the host had closed stays so: in a user
 /// namespace the kernel insists on it (mount_namespaces(7)).
 fn seal(root: &OwnedFd, point: &Path, seal: Seal) -> Result<(), Failure> {
@@ -488,6 +392,7 @@ mod tests {
             seals: seals
                 .map(|(path, seal)| (PathBuf::from(path), seal))
                 .to_vec(),
+            scratch: String::new(),
         };
         for (point, seal) in [
             ("/usr/local", Seal::ReadOnly),

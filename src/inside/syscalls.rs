@@ -42,6 +42,7 @@ const NEVER: &[i64] = &[
     libc::SYS_open_by_handle_at,
     // The machine.
     libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
     libc::SYS_init_module,
     libc::SYS_finit_module,
     libc::SYS_delete_module,
@@ -57,19 +58,11 @@ const NEVER: &[i64] = &[
     libc::SYS_nfsservctl,
 ];
 
-/// Of those, what this machine's kind has alone.
+/// Of those, what this kind of machine has alone.
 #[cfg(target_arch = "x86_64")]
-const NEVER_HERE: &[i64] = &[
-    libc::SYS_kexec_file_load,
-    libc::SYS_iopl,
-    libc::SYS_ioperm,
-    libc::SYS_uselib,
-];
-#[cfg(not(target_arch = "x86_64"))]
-const NEVER_HERE: &[i64] = &[
-    // The same number everywhere since 5.1, but for x86 (kexec_file_load).
-    294,
-];
+const NEVER_HERE: &[i64] = &[libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_uselib];
+#[cfg(target_arch = "aarch64")]
+const NEVER_HERE: &[i64] = &[];
 
 /// Mounts and roots: only within a namespace of the sandbox's own, where those are allowed.
 const MOUNTS: &[i64] = &[

@@ -2,6 +2,7 @@
 //! it with it: capabilities, ways to get any, files beyond the plan's, memory of others, calls of
 //! the kernel.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use landlock::{
@@ -17,6 +18,9 @@ use rustix::thread::{
 
 use super::{Doing, Failure, syscalls};
 use crate::api::enclosure::{Mounted, Plan};
+
+/// Out of 1000 (proc_pid_oom_score_adj(5)).
+const OUT_OF_MEMORY_FIRST: &str = "500";
 
 /// Raises every wall. There is no way back.
 pub(super) fn raise(plan: &Plan) -> Result<(), Failure> {
@@ -43,11 +47,10 @@ fn limit(plan: &Plan) -> Result<(), Failure> {
         setrlimit(Resource::RLIMIT_NPROC, most, most)
             .doing("the number of processes cannot be limited")?;
     }
-    if let Some(memory) = plan.memory {
-        let (_, hard) = getrlimit(Resource::RLIMIT_DATA).doing("the limits cannot be read")?;
-        setrlimit(Resource::RLIMIT_DATA, memory.min(hard), hard)
-            .doing("the memory cannot be limited")?;
-    }
+    // When the machine's memory is used up, the sandbox goes first. (No limit of a process will do:
+    // what sanitizers and race detectors reserve is more than any machine has.)
+    fs::write("/proc/self/oom_score_adj", OUT_OF_MEMORY_FIRST)
+        .doing("the sandbox cannot be put before what is the person's own")?;
     Ok(())
 }
 
@@ -132,4 +135,56 @@ fn has_landlock(least: ABI) -> bool {
         .handle_access(AccessFs::from_all(least))
         .and_then(Ruleset::create)
         .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+    use crate::api::enclosure::PlannedMount;
+
+    #[test]
+    fn what_the_plan_does_not_open_is_closed_a_second_time() {
+        if !has_landlock(ABI::V2) {
+            return;
+        }
+        let (open, closed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(closed.path().join("file"), "text").unwrap();
+        let mounted = |place: &tempfile::TempDir, read_only| PlannedMount {
+            target: place.path().to_owned(),
+            what: Mounted::Host {
+                source: place.path().to_owned(),
+                identity: None,
+                read_only,
+            },
+        };
+        let plan = Plan {
+            mounts: vec![mounted(&open, false), mounted(&closed, true)],
+            links: Vec::new(),
+            files: Vec::new(),
+            allow_userns: false,
+            processes: None,
+            scratch_percent: 50,
+        };
+        // A thread is confined for itself, and ends with that.
+        let confined = std::thread::spawn(move || {
+            set_no_new_privs(true).unwrap();
+            confine(&plan).unwrap();
+            fs::create_dir(open.path().join("directory")).unwrap();
+            fs::write(open.path().join("file"), "text").unwrap();
+            fs::rename(open.path().join("file"), open.path().join("directory/file")).unwrap();
+            let file = closed.path().join("file");
+            assert_eq!(fs::read_to_string(&file).unwrap(), "text");
+            for refused in [
+                fs::write(&file, "other"),
+                fs::remove_file(&file),
+                fs::create_dir(closed.path().join("directory")),
+            ] {
+                assert_eq!(refused.unwrap_err().kind(), ErrorKind::PermissionDenied);
+            }
+            (open, closed)
+        });
+        confined.join().unwrap();
+    }
 }

@@ -285,7 +285,7 @@ fn keys_make_signals_and_jobs_are_controlled_at_a_terminal() {
     }
     each(NO_NAMES, |bench| {
         // A job in the foreground has the keys, and the shell has them back when it ends.
-        let inside = "set -m; sh -c \"echo ready; exec cat\"; echo it got $?; \
+        let inside = "set -m; trap : INT; sh -c \"echo ready; exec cat\"; echo it got $?; \
                       while read line; do [ \"$line\" = typed ] && break; done; echo heard";
         let mut session = at_terminal(bench, inside);
         session.line();

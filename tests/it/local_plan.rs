@@ -90,7 +90,7 @@ impl Drop for Inside {
 fn plan(mounts: &[Value]) -> Value {
     json!({
         "mounts": mounts, "links": [], "files": [], "allow_userns": false, "processes": null,
-        "memory": null,
+        "scratch_percent": 1,
     })
 }
 

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use nix::unistd::geteuid;
+
 use super::enclosure::{Enclosure, Process};
 use crate::api::enclosure::Plan;
 
@@ -74,18 +76,18 @@ fn nothing() -> Plan {
         files: Vec::new(),
         allow_userns: false,
         processes: None,
-        memory: None,
+        scratch_percent: 1,
     }
 }
 
 /// What a refusal of the kernel's is to a person: the setting that is behind it, if there is one.
 pub(super) fn refused(why: String) -> LocalError {
-    forbidden(Path::new("/")).unwrap_or(LocalError::Refused(why))
+    forbidden(Path::new("/"), geteuid().is_root()).unwrap_or(LocalError::Refused(why))
 }
 
 /// A setting that forbids user namespaces to whoever asks. The first that does is named: the next
 /// try names the next.
-fn forbidden(root: &Path) -> Option<LocalError> {
+fn forbidden(root: &Path, privileged: bool) -> Option<LocalError> {
     let value = |file: &str| text(root.join(file.trim_start_matches('/')));
     let settings = [
         (
@@ -113,6 +115,8 @@ fn forbidden(root: &Path) -> Option<LocalError> {
     ];
     settings
         .into_iter()
+        // Whoever is root is asked for the first alone.
+        .take(if privileged { 1 } else { settings.len() })
         .find(|(_, file, bad, ..)| value(file).as_deref() == Some(bad))
         .map(
             |(setting, file, value, means, remedy)| LocalError::Forbidden {
@@ -136,7 +140,7 @@ mod tests {
     #[test]
     fn the_setting_that_forbids_is_named_with_its_file_and_the_remedy() {
         let root = tempfile::tempdir().unwrap();
-        assert!(forbidden(root.path()).is_none());
+        assert!(forbidden(root.path(), false).is_none());
         for (file, good, bad) in [
             ("user/max_user_namespaces", "15000", "0"),
             ("kernel/unprivileged_userns_clone", "1", "0"),
@@ -145,7 +149,7 @@ mod tests {
             let path = root.path().join("proc/sys").join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, format!("{bad}\n")).unwrap();
-            let error = forbidden(root.path()).unwrap().to_string();
+            let error = forbidden(root.path(), false).unwrap().to_string();
             let setting = file.replace('/', ".");
             for part in [
                 &setting,
@@ -155,8 +159,10 @@ mod tests {
             ] {
                 assert!(error.contains(part), "{error}");
             }
+            let of_all = setting.starts_with("user.");
+            assert_eq!(forbidden(root.path(), true).is_some(), of_all, "{setting}");
             fs::write(&path, good).unwrap();
-            assert!(forbidden(root.path()).is_none());
+            assert!(forbidden(root.path(), false).is_none());
         }
     }
 }

@@ -1,5 +1,5 @@
 //! How much of the machine a sandbox may use: by a control group of its own where one may be made
-//! (cgroups(7), version 2), by the limits of its processes where not.
+//! (cgroups(7), version 2), by what a process can be limited in where not.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
@@ -30,7 +30,6 @@ const PATIENCE: u16 = 5000;
 #[derive(Debug)]
 pub(super) struct Limits {
     group: Option<Group>,
-    memory: Option<u64>,
 }
 
 impl Limits {
@@ -40,7 +39,7 @@ impl Limits {
         let group = here()
             .map(|above| above.join(format!("{}{session}{}", NAME.0, NAME.1)))
             .and_then(|path| Group::make(path, memory).ok());
-        Self { group, memory }
+        Self { group }
     }
 
     /// Puts a process, and all that come of it, into the group.
@@ -62,11 +61,12 @@ impl Limits {
         }
     }
 
-    /// How much memory one process may have, where nobody adds them up.
-    pub(super) fn process_memory(&self) -> Option<u64> {
+    /// How much of the machine's memory each scratch directory may take: half, as file systems in
+    /// memory do, where the sandbox's whole is counted; else all four of them less than all of it.
+    pub(super) fn scratch_percent(&self) -> u8 {
         match &self.group {
-            Some(group) if group.counts_memory => None,
-            _ => self.memory,
+            Some(group) if group.counts_memory => 50,
+            _ => 20,
         }
     }
 
@@ -242,12 +242,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_group_the_limits_are_those_of_a_process() {
-        let limits = Limits {
-            group: None,
-            memory: memory("MemFree: 1 kB\nMemTotal:       16000000 kB\n"),
-        };
+    fn without_a_group_processes_are_counted_and_scratch_places_are_smaller() {
+        let limits = Limits { group: None };
         assert_eq!(limits.processes(), Some(4096));
-        assert_eq!(limits.process_memory(), Some(12_288_000_000));
+        assert_eq!(limits.scratch_percent(), 20);
+        let table = "MemFree: 1 kB\nMemTotal:       16000000 kB\n";
+        assert_eq!(memory(table), Some(12_288_000_000));
     }
 }

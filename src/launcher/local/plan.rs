@@ -52,7 +52,7 @@ pub(super) fn of(request: &Request, inside: &Inside, limits: &Limits) -> Result<
         files: files(),
         allow_userns: request.allow_userns,
         processes: limits.processes(),
-        memory: limits.process_memory(),
+        scratch_percent: limits.scratch_percent(),
     })
 }
 

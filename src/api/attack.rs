@@ -40,6 +40,8 @@ pub struct Targets {
     pub processes: Vec<i32>,
     /// The host's namespaces, by the names in `/proc/self/ns`.
     pub namespaces: BTreeMap<String, String>,
+    /// The host's user namespace, which some sandboxes share with it on purpose.
+    pub user_namespace: Option<String>,
     /// The variables that a sandboxed command has. Without any, nothing is judged.
     pub variables: Vec<String>,
 }

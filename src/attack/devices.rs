@@ -1,13 +1,14 @@
 //! Device nodes: those that are there, and those that can be made.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::fs::{self, Metadata, OpenOptions};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::libc;
-use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use nix::sys::stat::{Mode, SFlag, major, makedev, minor, mknod};
 use nix::unistd::{AccessFlags, access};
 
+use super::files::mount_points;
 use super::tally::{Tally, name_of};
 
 pub(super) fn tries() -> Vec<Tally> {
@@ -62,13 +63,29 @@ fn opened(path: &Path) -> Result<(), i32> {
         .map_err(|error| error.raw_os_error().unwrap_or(0))
 }
 
-/// What every sandbox needs.
-const USUAL: [&str; 9] = [
-    "console", "full", "null", "ptmx", "random", "stdin", "tty", "urandom", "zero",
+/// What every sandbox needs, by number: null, zero, full, random, urandom; tty, console, ptmx.
+const USUAL: [(u64, u64); 8] = [
+    (1, 3),
+    (1, 5),
+    (1, 7),
+    (1, 8),
+    (1, 9),
+    (5, 0),
+    (5, 1),
+    (5, 2),
 ];
+
+/// Terminals of the sandbox's own.
+const TERMINALS: std::ops::RangeInclusive<u64> = 136..=143;
+
+fn is_usual(found: &Metadata) -> bool {
+    let number = (major(found.rdev()), minor(found.rdev()));
+    found.file_type().is_char_device() && (USUAL.contains(&number) || TERMINALS.contains(&number.0))
+}
 
 fn present() -> Tally {
     let mut tally = Tally::new("devices", "devices that are there beyond the usual ones");
+    let mut paths = mount_points();
     let mut directories = vec![PathBuf::from("/dev")];
     while let Some(directory) = directories.pop() {
         let entries = match fs::read_dir(&directory) {
@@ -78,26 +95,29 @@ fn present() -> Tally {
                 continue;
             }
         };
-        for entry in entries.flatten() {
-            let Ok(kind) = entry.file_type() else {
-                continue;
-            };
-            let (path, name) = (entry.path(), entry.file_name());
-            // Terminals of the sandbox's own.
-            if path == Path::new("/dev/pts") {
-                continue;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.is_dir() && !path.is_symlink() {
+                directories.push(path.clone());
             }
-            let usual = USUAL.iter().any(|usual| name == *usual);
-            if kind.is_dir() {
-                directories.push(path);
-            } else if (kind.is_char_device() || kind.is_block_device()) && !usual {
-                // Not opened: a watchdog would begin to wait for an answer.
-                let open_to_us = access(&path, AccessFlags::R_OK);
-                tally.tried(&format!("{} is there", path.display()), open_to_us);
-            } else if kind.is_char_device() {
-                tally.held("only the usual ones");
-            }
+            paths.push(path);
         }
+    }
+    for path in paths {
+        // Of what is mounted there, if something is.
+        let Ok(found) = fs::symlink_metadata(&path) else {
+            continue;
+        };
+        let kind = found.file_type();
+        if !kind.is_char_device() && !kind.is_block_device() {
+            continue;
+        }
+        if is_usual(&found) {
+            tally.held("only the usual ones");
+            continue;
+        }
+        // Not opened: a watchdog would begin to wait for an answer.
+        let open_to_us = access(&path, AccessFlags::R_OK);
+        tally.tried(&format!("{} is there", path.display()), open_to_us);
     }
     tally
 }

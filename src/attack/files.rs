@@ -19,6 +19,16 @@ pub(super) fn scratch(what: &str) -> PathBuf {
     std::env::temp_dir().join(format!(".vibepit-{}-{what}", std::process::id()))
 }
 
+/// Where something is mounted: the fifth field of mountinfo in proc(5), with blanks in octal. What
+/// is mounted over a file is another one than the directory around it says.
+pub(super) fn mount_points() -> Vec<PathBuf> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4));
+    points
+        .map(|point| PathBuf::from(point.replace("\\040", " ").replace("\\011", "\t")))
+        .collect()
+}
+
 fn system(paths: &[PathBuf]) -> Tally {
     let mut tally = Tally::new(
         "system-files",

@@ -17,8 +17,9 @@ use rustix::mount::{FsOpenFlags, OpenTreeFlags, fsopen, open_tree};
 use super::raw::CALLS;
 use super::tally::{Tally, errno, name_of};
 use super::{alone, files};
+use crate::api::Targets;
 
-pub(super) fn tries() -> Vec<Tally> {
+pub(super) fn tries(targets: &Targets) -> Vec<Tally> {
     let mut tallies = vec![
         privileges(),
         setuid(),
@@ -30,10 +31,22 @@ pub(super) fn tries() -> Vec<Tally> {
     ];
     tallies.extend(CALLS.iter().map(|call| {
         let mut tally = Tally::new(call.name, call.what);
-        tally.tried("the call is let through", (call.make)());
+        match (call.make)() {
+            Ok(()) if call.of_user_namespace && has_users_of_its_own(targets) => {
+                tally.held("those of a user namespace of its own");
+            }
+            outcome => tally.tried("the call is let through", outcome),
+        }
         tally
     }));
     tallies
+}
+
+/// Whether users here are others than the host's, whatever their numbers.
+fn has_users_of_its_own(targets: &Targets) -> bool {
+    let ours = fs::read_link("/proc/self/ns/user").ok();
+    let of_host = targets.user_namespace.as_deref().map(Path::new);
+    ours.is_some() && of_host.is_some() && ours.as_deref() != of_host
 }
 
 /// What this process may do, and could come to do: capabilities(7), proc_pid_status in proc(5).

@@ -44,7 +44,7 @@ fn everything(targets: &Targets) -> Vec<Finding> {
     tallies.extend(doors::tries(targets));
     tallies.extend(sockets::tries(targets));
     tallies.extend(processes::tries(targets));
-    tallies.extend(kernel::tries());
+    tallies.extend(kernel::tries(targets));
     tallies.extend(devices::tries());
     tallies.extend(files::tries(targets));
     tallies.into_iter().map(Tally::finding).collect()

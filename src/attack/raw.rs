@@ -10,6 +10,8 @@ pub(super) struct Call {
     pub(super) name: &'static str,
     /// What it is for, and its own name.
     pub(super) what: &'static str,
+    /// What it reaches is apart for each user namespace (keyrings are, since Linux 5.3).
+    pub(super) of_user_namespace: bool,
     /// Makes it: fails where it does not get through.
     pub(super) make: fn() -> Result<(), Errno>,
 }
@@ -18,26 +20,31 @@ pub(super) const CALLS: [Call; 5] = [
     Call {
         name: "keyrings",
         what: "the kernel's keyrings (keyctl)",
+        of_user_namespace: true,
         make: keyctl,
     },
     Call {
         name: "bpf",
         what: "programs for the kernel (bpf)",
+        of_user_namespace: false,
         make: bpf,
     },
     Call {
         name: "io-uring",
         what: "calls that no filter sees (io_uring)",
+        of_user_namespace: false,
         make: io_uring,
     },
     Call {
         name: "perf",
         what: "the kernel's counters (perf_event_open)",
+        of_user_namespace: false,
         make: perf,
     },
     Call {
         name: "userfaultfd",
         what: "page faults handled by a program (userfaultfd)",
+        of_user_namespace: false,
         make: userfaultfd,
     },
 ];

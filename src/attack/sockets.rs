@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
+use super::files::mount_points;
 use super::tally::Tally;
 use crate::api::Targets;
 
@@ -76,6 +77,11 @@ fn anywhere(patience: Duration) -> Tally {
     roots.sort_by_key(|path| LARGE.iter().any(|large| path == Path::new(large)));
     // The last is taken first.
     roots.reverse();
+    for point in mount_points() {
+        if fs::metadata(&point).is_ok_and(|found| found.file_type().is_socket()) {
+            knock_at(&mut tally, &point);
+        }
+    }
     let mut looked_at = 0_u64;
     while let Some(path) = roots.pop() {
         if KERNELS.iter().any(|kernels| path == Path::new(kernels)) {
@@ -88,14 +94,7 @@ fn anywhere(patience: Duration) -> Tally {
             looked_at += 1;
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => roots.push(entry.path()),
-                Ok(kind) if kind.is_socket() => {
-                    let path = entry.path();
-                    match UnixAddr::new(&path) {
-                        Ok(address) => knock(&mut tally, &address, &path.display().to_string()),
-                        // Longer than an address may be, and reachable all the same.
-                        Err(_) => tally.open(format!("{} is a socket", path.display())),
-                    }
-                }
+                Ok(kind) if kind.is_socket() => knock_at(&mut tally, &entry.path()),
                 _ => {}
             }
         }
@@ -114,6 +113,14 @@ fn entries(directory: &Path) -> Vec<PathBuf> {
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.path())
         .collect()
+}
+
+fn knock_at(tally: &mut Tally, path: &Path) {
+    match UnixAddr::new(path) {
+        Ok(address) => knock(tally, &address, &path.display().to_string()),
+        // Longer than an address may be, and reachable all the same.
+        Err(_) => tally.open(format!("{} is a socket", path.display())),
+    }
 }
 
 /// Connects, and hangs up at once.

@@ -215,6 +215,26 @@ fn a_socket_that_takes_connections_is_not_held_by_path_nor_by_name_nor_wherever_
     assert_eq!(attacked.finding("host-sockets"), ("held", "ENOENT"));
 }
 
+/// UDS-002: its directory says that it is a file.
+#[test]
+fn a_socket_that_is_mounted_over_a_file_is_found_without_a_search() {
+    if !require("root") || !require("unshare") || !require("sh") {
+        return;
+    }
+    let home = Home::new();
+    let (socket, innocent) = (home.home().join("engine.sock"), home.home().join("notes"));
+    let _engine = UnixListener::bind(&socket).expect("a socket");
+    fs::write(&innocent, "").expect("a file");
+    let script = format!(
+        "mount --bind {} {}; exec \"$0\" \"$@\"",
+        socket.display(),
+        innocent.display()
+    );
+    let before = ["unshare", "--mount", "sh", "-c", &script];
+    let attacked = Attacked::by(&home, &before, &json!({}));
+    attacked.is_open("sockets-anywhere", "notes took a connection");
+}
+
 #[test]
 fn a_name_server_that_knows_more_than_it_should_is_not_held() {
     if !require("low-ports") {

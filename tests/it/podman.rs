@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::docker::{NO_NAMES, own_addresses};
 use crate::docker_rootless::owner_alone;
+use crate::doctor::all_held;
 use crate::support::{Message, Origin, Person, Resolver, Says, Shell, Wire, binary, ok, require};
 
 /// A resolver and an origin at an address of this machine's that is not the loopback's.
@@ -67,6 +68,12 @@ fn session_on(person: &Person, origin: &Origin, first_line: &str) {
     assert_eq!(person.containers().len(), 3);
     assert_eq!(shell.end().0, Some(0));
     assert_eq!(person.containers(), [""; 0]);
+}
+
+fn holds_against_every_try(person: &Person) {
+    let ran = person.cli(&["doctor", "--json", "--runtime", "docker"]);
+    all_held(&ran, "docker");
+    assert_eq!(containers(person), [""; 0]);
 }
 
 fn ends_as_it_should(person: &Person) {
@@ -147,6 +154,7 @@ fn on_podman_as_root_a_session_is_what_it_is_on_docker() {
     let (_resolver, origin, config) = outside();
     let person = Person::root_with_podman(&config);
     session_on(&person, &origin, "vibepit: Podman ");
+    holds_against_every_try(&person);
     ends_as_it_should(&person);
     follows_the_terminal(&person);
     leaves_nothing_when_it_is_killed(&person);
@@ -160,6 +168,7 @@ fn on_podman_of_an_ordinary_user_a_session_is_what_it_is_on_docker() {
     let (_resolver, origin, config) = outside();
     let person = Person::with_podman(&config);
     session_on(&person, &origin, "vibepit: rootless Podman ");
+    holds_against_every_try(&person);
     ends_as_it_should(&person);
     follows_the_terminal(&person);
     leaves_nothing_when_it_is_killed(&person);

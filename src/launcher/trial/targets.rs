@@ -116,6 +116,9 @@ pub(super) async fn of(
                 Some((name.to_owned(), link.display().to_string()))
             })
             .collect(),
+        user_namespace: fs::read_link("/proc/self/ns/user")
+            .ok()
+            .map(|link| link.display().to_string()),
         variables: VARIABLES.map(str::to_owned).to_vec(),
     }
 }

@@ -3,6 +3,7 @@
 //! this machine is named as skipped, or fails where it is required.
 
 mod commands;
+mod held;
 mod kept;
 mod places;
 mod reach;
@@ -108,6 +109,10 @@ const LAWS: &[(&str, Law)] = &[
     (
         "a shell outlives its terminal, and is joined again",
         kept::shell_outlives_its_terminal,
+    ),
+    (
+        "nothing that is tried gets out of a sandbox, and a session may depend on that",
+        held::self_attack,
     ),
     (
         "a launcher that is killed leaves nothing that a prune does not take away",

@@ -157,6 +157,8 @@ impl Person {
             )
             .env("USER", &self.name)
             .env("LC_ALL", "C.UTF-8")
+            // As in every other environment of a test.
+            .env("VIBEPIT_NO_SELF_TEST", "1")
             .env("HOME", self.place("home"))
             .env("XDG_RUNTIME_DIR", self.place("run"))
             .env("XDG_CONFIG_HOME", self.place("config"))

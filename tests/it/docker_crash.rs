@@ -181,7 +181,7 @@ fn without_the_engine_a_running_session_is_still_commanded() {
     for command in ["logs", "status", "connections"] {
         cut_off(&[command]).ok();
     }
-    let ran = cut_off(&["run", "--", "true"]);
+    let ran = cut_off(&["run", "--new", "--", "true"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     for part in ["/nonexistent/docker.sock", "DOCKER_HOST", "start Docker"] {
         assert!(ran.stderr.contains(part), "{ran:?}");

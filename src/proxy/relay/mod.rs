@@ -123,7 +123,7 @@ impl Direction {
         count: &mut impl FnMut(usize),
     ) -> Poll<io::Result<()>> {
         for _ in 0..ROUNDS {
-            ready!(self.poll_give(cx, to, count))?;
+            ready!(self.poll_give(cx, to))?;
             if self.ended {
                 if !self.shut {
                     ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
@@ -138,6 +138,9 @@ impl Direction {
                 _ => ready!(self.poll_copy(cx, from))?,
             };
             self.ended = taken == Some(0);
+            // Now, and not when the other side has them: who has received something finds it
+            // counted.
+            count(taken.unwrap_or(0));
             self.large = match taken {
                 Some(LARGE..) => self.large.saturating_add(1),
                 _ => 0,
@@ -149,12 +152,7 @@ impl Direction {
     }
 
     /// Until nothing is held.
-    fn poll_give(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: &mut impl Side,
-        count: &mut impl FnMut(usize),
-    ) -> Poll<io::Result<()>> {
+    fn poll_give(&mut self, cx: &mut Context<'_>, to: &mut impl Side) -> Poll<io::Result<()>> {
         match (&mut self.held, to.socket()) {
             (Held::Buffer(buffer, range), _) => {
                 while range.start < range.end {
@@ -164,7 +162,6 @@ impl Direction {
                         return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                     }
                     range.start += written;
-                    count(written);
                 }
             }
             (Held::Pipe(pipe), Some(socket)) => {
@@ -173,7 +170,7 @@ impl Direction {
                     let given = socket.try_io(Interest::WRITABLE, || Ok(pipe.drain(socket)?));
                     match given {
                         Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                        Ok(given) => count(given),
+                        Ok(_) => {}
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                         Err(error) => return Poll::Ready(Err(error)),
                     }

@@ -22,9 +22,6 @@ _vibepit() {
             vibepit,approve)
                 cmd="vibepit__subcmd__approve"
                 ;;
-            vibepit,attack)
-                cmd="vibepit__subcmd__attack"
-                ;;
             vibepit,audit)
                 cmd="vibepit__subcmd__audit"
                 ;;
@@ -109,9 +106,6 @@ _vibepit() {
             vibepit__subcmd__help,approve)
                 cmd="vibepit__subcmd__help__subcmd__approve"
                 ;;
-            vibepit__subcmd__help,attack)
-                cmd="vibepit__subcmd__help__subcmd__attack"
-                ;;
             vibepit__subcmd__help,audit)
                 cmd="vibepit__subcmd__help__subcmd__audit"
                 ;;
@@ -188,7 +182,7 @@ _vibepit() {
 
     case "${cmd}" in
         vibepit)
-            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --ask --reject --approval-timeout --env --volume --image --name --self-test --no-self-test --runtime --allow-userns --prompt --new --help --version run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help"
+            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --ask --reject --approval-timeout --env --volume --image --name --self-test --no-self-test --runtime --allow-userns --prompt --new --help --version run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -307,28 +301,6 @@ _vibepit() {
                     return 0
                     ;;
                 --reason)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        vibepit__subcmd__attack)
-            opts="-v -q -h --alone --json --color --verbose --quiet --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --alone)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -652,7 +624,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help)
-            opts="run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy attack help"
+            opts="run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config prune doctor completions man proxy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -680,20 +652,6 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__approve)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        vibepit__subcmd__help__subcmd__attack)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -13,8 +13,12 @@ use super::failure::Failure;
 use super::output::Output;
 
 /// The sections that are written by hand, by page.
-const WRITTEN: [(&str, &str); 2] = [
+const WRITTEN: [(&str, &str); 3] = [
     ("vibepit", include_str!("../../man/vibepit.1.in")),
+    (
+        "vibepit-doctor",
+        include_str!("../../man/vibepit-doctor.1.in"),
+    ),
     (
         "vibepit-proxy",
         include_str!("../../man/vibepit-proxy.1.in"),

@@ -48,7 +48,7 @@ use crate::policy::Verdict;
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    if let Some(code) = inside::run() {
+    if let Some(code) = inside::run().or_else(attack::run) {
         return code;
     }
     let cli = match Cli::try_parse() {
@@ -115,7 +115,6 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         } => config::check(&args, out),
         Command::Prune => one_thread()?.block_on(prune::run(out)),
         Command::Doctor(args) => threads()?.block_on(doctor::run(&args, out)),
-        Command::Attack(args) => attack::run(&args, out),
         Command::Completions(args) => complete::run(&args, out),
         Command::Man(args) => manual::run(&args, out),
     }
@@ -137,7 +136,6 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         | Command::Config { .. }
         | Command::Prune
         | Command::Doctor(_)
-        | Command::Attack(_)
         | Command::Completions(_)
         | Command::Man(_) => Some(
             "is for commands that speak to one session, and this is none of them: leave it out",

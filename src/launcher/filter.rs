@@ -1,9 +1,14 @@
 //! Which kernel calls a container may make, for engines whose own filter lets too much through:
-//! before Docker 23 `AF_VSOCK`, which has no namespaces and leads a virtual machine's sandbox to
-//! its hypervisor, and before Docker 25 io_uring, whose calls no filter sees.
+//! `AF_VSOCK`, which has no namespaces and leads a virtual machine's sandbox to its hypervisor
+//! (Docker before 23, Podman), and io_uring, whose calls no filter sees (Docker before 25).
 //!
 //! A list of what is allowed, like the engine's own: the kernel's calls without those that need a
 //! capability that no container here has, and those that sandboxes were broken with.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -76,10 +81,28 @@ const NAMESPACES: u32 = 0x7e02_0000;
 /// ENOSYS: what a program takes as "older kernel", and makes do without.
 const NO_SUCH_CALL: u32 = 38;
 
-/// The option that gives a container this filter, where the engine's own is not enough. (Podman
-/// takes the name of a file here, and its own filter has blocked io_uring from the start.)
+/// The option that gives a container this filter, where Docker's own is not enough.
 pub(crate) fn option(facts: &Facts) -> Option<String> {
     (facts.kind == Kind::Docker && facts.release < HOLDS).then(|| format!("seccomp={}", profile()))
+}
+
+/// The same for Podman, whose own filter lets `AF_VSOCK` and user namespaces through (measured with
+/// 4.3, without root), and which reads one from a file. This makes the file.
+///
+/// # Errors
+///
+/// When it cannot be made.
+pub(crate) fn option_by_file(facts: &Facts, file: &Path) -> io::Result<Option<String>> {
+    if facts.kind != Kind::Podman {
+        return Ok(None);
+    }
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)?
+        .write_all(profile().to_string().as_bytes())?;
+    Ok(Some(format!("seccomp={}", file.display())))
 }
 
 fn profile() -> Value {

@@ -20,6 +20,7 @@ pub(super) const RECORD_IN_WRITING: &str = ".session.json.new";
 pub(super) const LOCK: &str = "lock";
 pub(super) const SOCKET_DIR: &str = "socket";
 pub(super) const RESOLV_CONF: &str = "resolv.conf";
+pub(super) const FILTER: &str = "filter.json";
 pub(super) const KEEPER_SOCKET: &str = "keeper.sock";
 const CONTROL_SOCKET: &str = "control.sock";
 
@@ -96,6 +97,12 @@ impl SessionDir {
     /// Where the file is that tells the sandbox its name server: this file alone is mounted.
     pub fn resolv_conf(&self) -> PathBuf {
         self.path.join(RESOLV_CONF)
+    }
+
+    /// Where the file is that tells an engine which kernel calls the sandbox may make, for engines
+    /// that read it from one.
+    pub fn filter(&self) -> PathBuf {
+        self.path.join(FILTER)
     }
 
     /// Writes the client's key material, once.

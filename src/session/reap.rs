@@ -12,8 +12,8 @@ use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::dir::{
-    KEEPER_SOCKET, LOCK, RECORD, RECORD_IN_WRITING, RESOLV_CONF, SOCKET_DIR, hold_back_reapers,
-    try_lock,
+    FILTER, KEEPER_SOCKET, LOCK, RECORD, RECORD_IN_WRITING, RESOLV_CONF, SOCKET_DIR,
+    hold_back_reapers, try_lock,
 };
 use super::discovery::{ids, is_answering};
 use super::layout::{LayoutError, RuntimeDir, open_private};
@@ -79,9 +79,15 @@ pub(super) fn clear(
     path: &Path,
 ) -> Result<(), LayoutError> {
     // First what announces it, last what says that it is being removed.
-    for name in [RECORD, RECORD_IN_WRITING, RESOLV_CONF, KEEPER_SOCKET]
-        .into_iter()
-        .chain(credentials::FILES)
+    for name in [
+        RECORD,
+        RECORD_IN_WRITING,
+        RESOLV_CONF,
+        FILTER,
+        KEEPER_SOCKET,
+    ]
+    .into_iter()
+    .chain(credentials::FILES)
     {
         remove(
             directory,

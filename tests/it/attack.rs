@@ -1,4 +1,4 @@
-//! That the self-attack can fail: `vibepit attack` where there is no sandbox, and things answer.
+//! That the self-attack can fail: `vibepit attack --stdin` where there is no sandbox, and things answer.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -27,7 +27,7 @@ impl Attacked {
             }
         };
         let mut child = command
-            .arg("attack")
+            .args(["attack", "--stdin"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -269,7 +269,7 @@ fn targets_that_are_none_are_a_mistake_of_the_caller() {
         fs::write(&path, text).expect("a file");
         let ran = Ran::of(
             home.vibepit()
-                .arg("attack")
+                .args(["attack", "--stdin"])
                 .stdin(fs::File::open(&path).expect("a file")),
         );
         assert_eq!(ran.code, Some(2), "{text}: {ran:?}");

@@ -249,9 +249,6 @@ pub(super) enum Command {
     /// without a way out.
     #[command(after_long_help = examples::PROXY)]
     Proxy(ProxyArgs),
-    /// Try to get out of the sandbox that this runs in: what `doctor` runs in there.
-    #[command(hide = true)]
-    Attack(AttackArgs),
 }
 
 /// What becomes of requests that no rule covers.
@@ -339,13 +336,6 @@ pub(super) struct DoctorArgs {
     /// Only look: start no sandbox.
     #[arg(long)]
     pub(super) no_attack: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct AttackArgs {
-    /// Make one try, which would change this process, and say what came of it.
-    #[arg(long, value_name = "NAME")]
-    pub(super) alone: Option<String>,
 }
 
 #[derive(Debug, Args)]

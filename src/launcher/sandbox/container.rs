@@ -36,6 +36,8 @@ pub(super) struct Plan<'a> {
     pub(super) meta: Option<PathBuf>,
     /// The only name server there is.
     pub(super) resolv_conf: PathBuf,
+    /// The option that filters its kernel calls, where it is the sandbox's own.
+    pub(super) filter: Option<String>,
     pub(super) env: Vec<String>,
     /// Rows and columns of the terminal it gets.
     pub(super) terminal: Option<(u16, u16)>,
@@ -113,6 +115,7 @@ impl Plan<'_> {
     fn host_config(&self, facts: &Facts, names: &Names) -> HostConfig {
         let mut mounts = MountTable::read().mounts(&self.binds());
         mounts.push(volume(&self.inside.home_volume, &self.inside.home));
+        let walls = container::hardened(facts);
         let memory = facts.memory / MEMORY_SHARE.1 * MEMORY_SHARE.0;
         HostConfig {
             // With its host name, its /etc/hosts and its sysctls.
@@ -130,7 +133,15 @@ impl Plan<'_> {
             console_size: self
                 .terminal
                 .map(|(rows, columns)| vec![rows.into(), columns.into()]),
-            ..container::hardened(facts)
+            security_opt: Some(
+                walls
+                    .security_opt
+                    .into_iter()
+                    .flatten()
+                    .chain(self.filter.clone())
+                    .collect(),
+            ),
+            ..walls
         }
     }
 }
@@ -164,6 +175,7 @@ mod tests {
             project: Path::new("/home/u/app"),
             meta: Some(PathBuf::from("/home/u/app/.vibepit")),
             resolv_conf: PathBuf::from("/run/user/1/vibepit/0123456789abcdef/resolv.conf"),
+            filter: None,
             env: vec!["A=b".to_owned()],
             terminal: None,
         };

@@ -21,6 +21,7 @@ use self::volume::Volume;
 use super::attach;
 use super::docker::Containers;
 use super::engine::Engine;
+use super::filter;
 use super::image::{self, Home, Image};
 use super::job::{Job, Output, Spec};
 use super::proxy::Proxy;
@@ -172,6 +173,8 @@ pub(crate) async fn start(
         project: launch.request.project.path(),
         meta: launch.request.project.meta(),
         resolv_conf: resolv_conf(launch, proxy)?,
+        filter: filter::option_by_file(engine.facts(), &launch.directory.filter())
+            .context("the filter of the sandbox's kernel calls could not be written")?,
         env: environment,
         terminal,
     };

@@ -245,7 +245,7 @@ fn request(ground: &Ground, runtime_dir: &RuntimeDir, home: Option<PathBuf>) -> 
         name: None,
         image: None,
         purpose: Purpose::Command,
-        command: vec![PROGRAM.to_owned(), "attack".to_owned()],
+        command: [PROGRAM, "attack", "--stdin"].map(str::to_owned).to_vec(),
         env: Vec::new(),
         volumes: vec![format!("{}:{PROGRAM}:ro", program.display()).parse()?],
         policy: targets::policy(),

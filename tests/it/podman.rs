@@ -73,7 +73,7 @@ fn session_on(person: &Person, origin: &Origin, first_line: &str) {
 fn holds_against_every_try(person: &Person) {
     let ran = person.cli(&["doctor", "--json", "--runtime", "docker"]);
     all_held(&ran, "docker");
-    assert_eq!(containers(person), [""; 0]);
+    assert_eq!(person.containers(), [""; 0]);
 }
 
 fn ends_as_it_should(person: &Person) {

@@ -53,6 +53,31 @@ fn a_launcher_that_is_killed_takes_everything_with_it() {
 }
 
 #[test]
+fn a_launcher_that_is_killed_while_it_starts_leaves_nothing_running() {
+    each(NO_NAMES, |bench| {
+        // From the first process on, and as soon as each of the others is there.
+        for step in ["", "inside enclosure", "inside init", "proxy --stdin"] {
+            let mut session = bench.start(&[], &["sh", "-c", "exec sleep 1000"]);
+            let launcher = session.pid().as_raw();
+            while !Process::below(launcher)
+                .iter()
+                .any(|process| process.line.ends_with(step))
+            {}
+            // Nothing is started between the look and the end.
+            session.signal(Signal::SIGSTOP);
+            let processes = Process::below(launcher);
+            session.signal(Signal::SIGKILL);
+            session.wait();
+            for process in &processes {
+                process.ends();
+            }
+        }
+        bench.cli(&["prune"]).ok();
+        bench.is_clean();
+    });
+}
+
+#[test]
 fn an_enclosure_or_an_init_that_is_killed_ends_the_session() {
     each(NO_NAMES, |bench| {
         for victim in ["inside enclosure", "inside init"] {

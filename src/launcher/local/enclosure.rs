@@ -116,6 +116,17 @@ impl Enclosure {
         Ok((enclosure, doors))
     }
 
+    /// One that is nothing but the other end of this stream.
+    #[cfg(test)]
+    pub(super) fn of(stream: UnixStream) -> Self {
+        Self {
+            channel: Arc::new(Channel::new(stream)),
+            hearing: Hearing::new(),
+            process: Process::default(),
+            said: tokio::spawn(std::future::ready("last words".to_owned())),
+        }
+    }
+
     /// Tells it what the sandbox is made of.
     pub(super) async fn tell(&self, plan: &Plan) -> Result<()> {
         let plan = ToEnclosure::Plan(Box::new(plan.clone()));

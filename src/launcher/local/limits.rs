@@ -33,6 +33,12 @@ pub(super) struct Limits {
 }
 
 impl Limits {
+    /// None at all.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self { group: None }
+    }
+
     /// Those of a session, by its id: a group of its own, if it may be made.
     pub(super) fn of(session: &str) -> Self {
         let memory = memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default());
@@ -243,7 +249,7 @@ mod tests {
 
     #[test]
     fn without_a_group_processes_are_counted_and_scratch_places_are_smaller() {
-        let limits = Limits { group: None };
+        let limits = Limits::none();
         assert_eq!(limits.processes(), Some(4096));
         assert_eq!(limits.scratch_percent(), 20);
         let table = "MemFree: 1 kB\nMemTotal:       16000000 kB\n";

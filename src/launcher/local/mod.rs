@@ -9,6 +9,8 @@ mod limits;
 mod plan;
 mod sandbox;
 mod streams;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

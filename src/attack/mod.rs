@@ -16,6 +16,7 @@ mod sockets;
 mod tally;
 
 use std::io::{self, Read, Write};
+use std::thread;
 
 pub use self::alone::alone;
 use self::tally::Tally;
@@ -39,13 +40,20 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> io::Result<()> {
 
 /// Everything there is to try, in the order in which it is told.
 fn everything(targets: &Targets) -> Vec<Finding> {
-    let mut tallies = Vec::new();
-    tallies.extend(network::tries(targets));
-    tallies.extend(doors::tries(targets));
-    tallies.extend(sockets::tries(targets));
-    tallies.extend(processes::tries(targets));
-    tallies.extend(kernel::tries(targets));
-    tallies.extend(devices::tries());
-    tallies.extend(files::tries(targets));
+    let tallies: Vec<Tally> = thread::scope(|scope| {
+        // Somebody waits for the session that this is to let start, and the search takes its time.
+        let searching = scope.spawn(|| sockets::tries(targets));
+        let mut tallies = network::tries(targets);
+        tallies.extend(doors::tries(targets));
+        let others = [
+            processes::tries(targets),
+            kernel::tries(targets),
+            devices::tries(),
+            files::tries(targets),
+        ];
+        tallies.extend(searching.join().unwrap_or_else(|_| vec![sockets::failed()]));
+        tallies.extend(others.into_iter().flatten());
+        tallies
+    });
     tallies.into_iter().map(Tally::finding).collect()
 }

@@ -28,6 +28,13 @@ pub(super) fn tries(targets: &Targets) -> Vec<Tally> {
     ]
 }
 
+/// A search that came to no end has shown nothing, and is not taken for one that was held.
+pub(super) fn failed() -> Tally {
+    let mut tally = Tally::new("sockets", "the search for Unix sockets");
+    tally.open("the search itself failed");
+    tally
+}
+
 fn by_path(paths: &[PathBuf]) -> Tally {
     let mut tally = Tally::new(
         "host-sockets",

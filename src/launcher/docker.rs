@@ -39,9 +39,6 @@ pub(crate) async fn start(
         ),
     };
     let inside = Inside::of(request)?;
-    if request.throw_away.is_some() {
-        inside.throw_away(engine, undo);
-    }
     launch.report.step("preparing the images");
     let executable = image::of_this_process(&engine.docker).await?;
     signals.check()?;

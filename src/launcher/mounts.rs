@@ -96,12 +96,13 @@ fn mount(bind: &Bind) -> Mount {
     }
 }
 
-/// A named volume of the engine's, made by the caller. When it is new, it takes the owner and the
-/// mode of the directory that the container's image has at its place.
-pub(crate) fn volume(name: &str, target: &Path) -> Mount {
+/// A volume of the engine's: a named one, made by the caller, or one that goes with its container.
+/// When it is new, it takes the owner and the mode of the directory that the container's image has
+/// at its place.
+pub(crate) fn volume(name: Option<&str>, target: &Path) -> Mount {
     Mount {
         typ: Some(MountType::VOLUME),
-        source: Some(name.to_owned()),
+        source: name.map(str::to_owned),
         target: Some(text(target)),
         ..Mount::default()
     }

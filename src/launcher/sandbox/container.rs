@@ -114,7 +114,10 @@ impl Plan<'_> {
 
     fn host_config(&self, facts: &Facts, names: &Names) -> HostConfig {
         let mut mounts = MountTable::read().mounts(&self.binds());
-        mounts.push(volume(&self.inside.home_volume, &self.inside.home));
+        mounts.push(volume(
+            self.inside.home_volume.as_deref(),
+            &self.inside.home,
+        ));
         let walls = container::hardened(facts);
         let memory = facts.memory / MEMORY_SHARE.1 * MEMORY_SHARE.0;
         HostConfig {
@@ -161,7 +164,7 @@ mod tests {
                 links: Vec::new(),
             }),
             home: PathBuf::from("/home/u"),
-            home_volume: "vibepit-home-1".to_owned(),
+            home_volume: Some("vibepit-home-1".to_owned()),
             volumes: Vec::new(),
             command: vec!["make".to_owned()],
         }

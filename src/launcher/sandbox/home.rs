@@ -5,13 +5,12 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use bollard::models::{ContainerCreateBody, HostConfig, VolumeCreateRequest};
-use bollard::query_parameters::RemoveVolumeOptions;
 use nix::unistd::geteuid;
 use sha2::{Digest, Sha256};
 
 use super::super::container;
 use super::super::engine::Engine;
-use super::super::image::{self, Image};
+use super::super::image::Image;
 use super::super::labels::{self, Names, OWNER, PROJECT};
 use super::super::mounts::volume;
 use super::super::project;
@@ -85,19 +84,6 @@ pub(super) async fn ensure(engine: &Engine, name: &str, project: &Path) -> Resul
         .with_context(|| format!("the home volume {name} could not be made"))
 }
 
-/// Removes the volume, with what is in it.
-pub(super) async fn remove(engine: &Engine, name: &str) -> Result<()> {
-    let removed = engine
-        .docker
-        .remove_volume(name, None::<RemoveVolumeOptions>);
-    match removed.await {
-        Err(error) if !image::is_missing(&error) => {
-            Err(error).with_context(|| format!("the home volume {name} could not be removed"))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Gives a new volume its owner, for a sandbox whose image has no such home: by a container of
 /// the base image that never runs. An engine fills a volume only while it is empty, so this does
 /// nothing to one that is in use.
@@ -113,7 +99,7 @@ pub(super) async fn hand_over(
         cmd: Some(vec!["/nothing".to_owned()]),
         labels: Some(names.labels("home")),
         host_config: Some(HostConfig {
-            mounts: Some(vec![volume(volume_name, home)]),
+            mounts: Some(vec![volume(Some(volume_name), home)]),
             ..container::hardened(engine.facts())
         }),
         ..ContainerCreateBody::default()

@@ -40,7 +40,8 @@ pub(crate) struct Inside {
     /// The host's programs; none when the person named an image.
     pub(super) userland: Option<Userland>,
     pub(super) home: PathBuf,
-    home_volume: String,
+    /// Without one, a home that goes with the sandbox.
+    home_volume: Option<String>,
     pub(super) volumes: Vec<Volume>,
     pub(super) command: Vec<String>,
 }
@@ -52,7 +53,10 @@ impl Inside {
         let mut inside = Self {
             userland: request.image.is_none().then(Userland::of_host),
             home: home::path(request.home.as_deref()),
-            home_volume: home::volume_name(project),
+            home_volume: request
+                .throw_away
+                .is_none()
+                .then(|| home::volume_name(project)),
             volumes: Vec::new(),
             command: request.command.clone(),
         };
@@ -99,34 +103,22 @@ impl Inside {
         signals: &mut Signals,
     ) -> Result<Image> {
         let (engine, launch) = (containers.engine, containers.launch);
-        home::ensure(engine, &self.home_volume, launch.request.project.path()).await?;
+        if let Some(volume) = &self.home_volume {
+            home::ensure(engine, volume, launch.request.project.path()).await?;
+        }
         let Some(name) = &launch.request.image else {
             return self.base(containers).await;
         };
-        super::container::create_from(
-            || self.base(containers),
-            |base| {
-                home::hand_over(
-                    engine,
-                    &containers.names,
-                    base,
-                    &self.home_volume,
-                    &self.home,
-                )
-            },
-        )
-        .await?;
+        if let Some(volume) = &self.home_volume {
+            super::container::create_from(
+                || self.base(containers),
+                |base| home::hand_over(engine, &containers.names, base, volume, &self.home),
+            )
+            .await?;
+        }
         signals.check()?;
         let pull = image::fetch(&engine.docker, name, launch.report);
         signals.unless_called_off(pull).await?
-    }
-
-    /// Has the home volume removed when everything else is gone: nobody works in this sandbox.
-    pub(crate) fn throw_away(&self, engine: &Engine, undo: &mut Undo) {
-        let (engine, volume) = (engine.clone(), self.home_volume.clone());
-        undo.push("the home volume", move || async move {
-            home::remove(&engine, &volume).await
-        });
     }
 
     async fn base(&self, containers: &Containers<'_>) -> Result<Image> {

@@ -10,7 +10,7 @@ use super::super::container::{self, MIB};
 use super::super::engine::{Facts, Kind};
 use super::super::image::Image;
 use super::super::labels::Names;
-use super::super::mounts::{Bind, MountTable, volume};
+use super::super::mounts::{Bind, MountTable, bind, volume};
 use super::Inside;
 
 /// Processes and threads: a parallel build, not a fork bomb.
@@ -32,13 +32,25 @@ pub(super) struct Plan<'a> {
     pub(super) inside: &'a Inside,
     /// Read-write, at its own path, and the working directory.
     pub(super) project: &'a Path,
+    /// What is mounted there.
+    pub(super) source: ProjectSource,
     /// The project's own settings, covered.
     pub(super) meta: Option<PathBuf>,
     /// The only name server there is.
-    pub(super) resolv_conf: PathBuf,
+    pub(super) resolv_conf: Option<PathBuf>,
     pub(super) env: Vec<String>,
     /// Rows and columns of the terminal it gets.
     pub(super) terminal: Option<(u16, u16)>,
+}
+
+/// Where the project comes from.
+pub(super) enum ProjectSource {
+    /// It is this machine's own directory.
+    Here,
+    /// A directory of the engine's machine.
+    Far(PathBuf),
+    /// A volume with a copy.
+    Copy(String),
 }
 
 /// Where a sandbox has something mounted before any volume: a volume must not cover it.
@@ -80,8 +92,11 @@ impl Plan<'_> {
         let mut binds = userland
             .map(|userland| userland.binds.clone())
             .unwrap_or_default();
-        binds.push(Bind::writable(self.project, self.project));
-        binds.push(Bind::read_only(&self.resolv_conf, "/etc/resolv.conf"));
+        if let ProjectSource::Here = self.source {
+            binds.push(Bind::writable(self.project, self.project));
+        }
+        let resolv_conf = self.resolv_conf.as_ref();
+        binds.extend(resolv_conf.map(|file| Bind::read_only(file, "/etc/resolv.conf")));
         binds.extend(self.inside.volumes.iter().map(|volume| Bind {
             source: volume.source.clone(),
             target: volume.target.clone(),
@@ -113,6 +128,13 @@ impl Plan<'_> {
     fn host_config(&self, facts: &Facts, names: &Names) -> HostConfig {
         let mut mounts = MountTable::read().mounts(&self.binds());
         mounts.push(volume(&self.inside.home_volume, &self.inside.home));
+        match &self.source {
+            ProjectSource::Here => {}
+            ProjectSource::Far(directory) => {
+                mounts.push(bind(&Bind::writable(directory, self.project)))
+            }
+            ProjectSource::Copy(name) => mounts.push(volume(name, self.project)),
+        }
         let memory = facts.memory / MEMORY_SHARE.1 * MEMORY_SHARE.0;
         HostConfig {
             // With its host name, its /etc/hosts and its sysctls.
@@ -163,7 +185,10 @@ mod tests {
             inside,
             project: Path::new("/home/u/app"),
             meta: Some(PathBuf::from("/home/u/app/.vibepit")),
-            resolv_conf: PathBuf::from("/run/user/1/vibepit/0123456789abcdef/resolv.conf"),
+            source: ProjectSource::Here,
+            resolv_conf: Some(PathBuf::from(
+                "/run/user/1/vibepit/0123456789abcdef/resolv.conf",
+            )),
             env: vec!["A=b".to_owned()],
             terminal: None,
         };

@@ -49,10 +49,6 @@ fn is_here(name: &str) -> bool {
             .args(["--user", "--net", "--map-current-user", "true"])
             .output()
             .is_ok_and(|ran| ran.status.success()),
-        "podman" => own_engine("podman", &["podman", "conmon"]),
-        "rootless-podman" => {
-            own_engine("rootless-podman", &["podman", "conmon"]) && ordinary_users()
-        }
         program => on_path(program),
     }
 }

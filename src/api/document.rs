@@ -32,6 +32,8 @@ pub struct Document {
     pub decisions: Option<DecisionsPlace>,
     /// Where the audit log is written; without it nothing is audited.
     pub audit: Option<AuditPlace>,
+    /// The audit log goes to the launcher, as [`FromProxy::Audit`].
+    pub audit_over_output: bool,
     /// How `host.vibepit` reaches the services of the host's loopback.
     pub host: HostAccess,
     /// A Unix socket at which the launcher holds every connection for as long as it lives: a
@@ -209,6 +211,8 @@ pub enum FromProxy {
     Reload,
     /// The proxy does not start; one sentence says why.
     Failed(String),
+    /// Whole lines of the audit log, for a launcher on another machine to write.
+    Audit(String),
 }
 
 /// Where a proxy that is ready listens.

@@ -159,6 +159,13 @@ Examples:
   A file, before it is put in its place:
       vibepit config check ./config.toml";
 
+pub(super) const PULL: &str = "\
+Examples:
+  Look at what was changed there, and take it over:
+      DOCKER_HOST=ssh://me@box.example vibepit pull
+  In a script:
+      vibepit pull --yes";
+
 pub(super) const PRUNE: &str = "\
 Examples:
   After a crash:

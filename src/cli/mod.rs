@@ -26,6 +26,7 @@ mod progress;
 mod prompt;
 mod proxy;
 mod prune;
+mod pull;
 mod reach;
 mod requests;
 mod rules;
@@ -113,6 +114,7 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Command::Config {
             command: ConfigCommand::Check(args),
         } => config::check(&args, out),
+        Command::Pull(args) => threads()?.block_on(pull::run(&args, out)),
         Command::Prune => one_thread()?.block_on(prune::run(out)),
         Command::Doctor(args) => threads()?.block_on(doctor::run(&args, out)),
         Command::Completions(args) => complete::run(&args, out),
@@ -134,6 +136,7 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         Command::Sessions(_)
         | Command::Audit(_)
         | Command::Config { .. }
+        | Command::Pull(_)
         | Command::Prune
         | Command::Doctor(_)
         | Command::Completions(_)

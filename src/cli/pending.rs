@@ -336,7 +336,7 @@ fn may_ask(out: &Output) -> bool {
     !out.json && io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-fn confirmed(what: &str) -> Result<bool, Failure> {
+pub(super) fn confirmed(what: &str) -> Result<bool, Failure> {
     let mut stderr = io::stderr().lock();
     write!(stderr, "{}. Go on? [y/N] ", printable(what))?;
     stderr.flush()?;

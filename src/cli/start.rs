@@ -55,6 +55,7 @@ pub(super) fn prepare(
             home,
             name: args.name.clone(),
             image: args.image.clone().or(configured.image),
+            remote_path: args.remote_path.clone(),
             purpose,
             command,
             env,

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::engine::Engine;
 use super::image;
 use super::labels::Names;
 use super::proxy;
+use super::request::Request;
 use super::sandbox::{self, Inside};
 use super::session::{Launch, Sandbox, Started};
 use super::signals::Signals;
@@ -29,6 +30,7 @@ pub(crate) async fn start(
     signals: &mut Signals,
 ) -> Result<Started> {
     let request = launch.request;
+    judge(engine, request)?;
     let containers = Containers {
         launch,
         engine,
@@ -54,4 +56,32 @@ pub(crate) async fn start(
         sandbox: Arc::new(Sandbox::Docker(sandbox)),
         main,
     })
+}
+
+/// Whether what was asked for can be had where the engine is.
+fn judge(engine: &Engine, request: &Request) -> Result<()> {
+    let facts = engine.facts();
+    if !facts.remote {
+        if let Some(path) = &request.remote_path {
+            bail!(
+                "--remote-path {} is for an engine on another machine, and {facts} is on this one; \
+                 leave it out",
+                path.display()
+            );
+        }
+        return Ok(());
+    }
+    if request.image.is_none() {
+        bail!(
+            "{facts} is not on this machine, so its sandboxes cannot have this machine's programs; \
+             name an image: --image debian:12"
+        );
+    }
+    if !request.volumes.is_empty() {
+        bail!(
+            "{facts} is not on this machine, so nothing of this machine can be mounted there; leave \
+             --volume out"
+        );
+    }
+    Ok(())
 }

@@ -56,6 +56,16 @@ impl Names {
         format!("vibepit-{}-sandbox", self.id)
     }
 
+    /// The volume that stands in for the socket directory on another machine.
+    pub(crate) fn socket_volume(&self) -> String {
+        format!("vibepit-{}-socket", self.id)
+    }
+
+    /// The volume with the copy of the project on another machine.
+    pub(crate) fn project_volume(&self) -> String {
+        format!("vibepit-{}-project", self.id)
+    }
+
     pub(crate) fn home(&self) -> String {
         format!("vibepit-{}-home", self.id)
     }

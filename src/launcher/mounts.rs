@@ -77,12 +77,13 @@ impl MountTable {
         binds
             .iter()
             .flat_map(|bind| self.parts(bind))
-            .map(|part| mount(&part))
+            .map(|part| bind(&part))
             .collect()
     }
 }
 
-fn mount(bind: &Bind) -> Mount {
+/// One bind, as it stands.
+pub(crate) fn bind(bind: &Bind) -> Mount {
     Mount {
         typ: Some(MountType::BIND),
         source: Some(text(&bind.source)),

@@ -7,9 +7,10 @@ use bollard::query_parameters::{
     ListImagesOptionsBuilder, ListVolumesOptionsBuilder, RemoveImageOptionsBuilder,
 };
 
-use super::container::{self, Listed};
+use super::container;
 use super::engine::Engine;
 use super::labels::{OURS, OWNER, ROLE, RUNTIME_DIR, SESSION};
+use super::volumes;
 use crate::session::{self, RuntimeDir, SessionId};
 
 /// What a pruning did.
@@ -82,12 +83,25 @@ async fn remove_containers(
     // Podman keeps a network's holder until what is in that network is gone.
     found.sort_by_key(|container| container.label(ROLE) == Some("holder"));
     for found in found {
-        if is_left_over(&found, runtime_dir) {
+        if is_left_over(found.label(RUNTIME_DIR), found.label(SESSION), runtime_dir) {
             let outcome = container::remove(engine, found.name()).await;
             note(pruned, format!("container {}", found.name()), outcome);
         }
     }
+    remove_volumes(engine, runtime_dir, pruned).await;
     Ok(())
+}
+
+/// Those that stood in for a socket directory. A copy of a project is somebody's work, and stays.
+async fn remove_volumes(engine: &Engine, runtime_dir: &RuntimeDir, pruned: &mut Pruned) {
+    let labels = [format!("{OURS}=true"), format!("{ROLE}=socket")];
+    for volume in volumes::list(engine, &labels).await.unwrap_or_default() {
+        let label = |name| volume.labels.get(name).map(String::as_str);
+        if is_left_over(label(RUNTIME_DIR), label(SESSION), runtime_dir) {
+            let outcome = volumes::remove(engine, &volume.name).await;
+            note(pruned, format!("volume {}", volume.name), outcome);
+        }
+    }
 }
 
 fn ours() -> HashMap<String, Vec<String>> {
@@ -99,10 +113,10 @@ fn ours() -> HashMap<String, Vec<String>> {
 /// A session makes its directory before anything else and removes it last, and dead directories
 /// have just been reaped: so what has a directory is alive. Only sessions of our own runtime
 /// directory are judged: an engine may serve other people too.
-fn is_left_over(found: &Listed, runtime_dir: &RuntimeDir) -> bool {
+fn is_left_over(its_dir: Option<&str>, id: Option<&str>, runtime_dir: &RuntimeDir) -> bool {
     let path = runtime_dir.path().display().to_string();
-    let ours = found.label(RUNTIME_DIR) == Some(path.as_str());
-    let Some(Ok(id)) = found.label(SESSION).map(str::parse::<SessionId>) else {
+    let ours = its_dir == Some(path.as_str());
+    let Some(Ok(id)) = id.map(str::parse::<SessionId>) else {
         return false;
     };
     ours && runtime_dir

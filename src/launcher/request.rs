@@ -28,6 +28,8 @@ pub struct Request {
     pub name: Option<String>,
     /// The image to use instead of the host's own programs.
     pub image: Option<String>,
+    /// The project's directory on the engine's machine, if that is another one and has it.
+    pub remote_path: Option<PathBuf>,
     /// What the session is for.
     pub purpose: Purpose,
     /// The command and its arguments; empty for a shell, or for what the image says.

@@ -288,7 +288,7 @@ impl Launch<'_> {
             created: OffsetDateTime::now_utc().format(&Rfc3339)?,
             pid: std::process::id(),
             control: Control {
-                socket: Some(self.directory.control_socket()),
+                socket: proxy.control_socket.clone(),
                 tcp: Some(proxy.control_tcp),
             },
             proxy: Doors {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::UnixListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
@@ -81,12 +81,21 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Opens every door and control point that the document names.
+    /// Opens every door and control point that the document names. `audit` takes the lines of the
+    /// audit log, where the document names no place for it.
     ///
     /// # Errors
     /// When one of them cannot be opened; then none is.
-    pub async fn start(document: Document, reload: Reload) -> Result<Self, StartError> {
+    pub async fn start(
+        document: Document,
+        reload: Reload,
+        audit: Option<mpsc::Sender<String>>,
+    ) -> Result<Self, StartError> {
         let descriptors = raise_descriptor_limit();
+        let told = audit.map(|to| {
+            let session = &document.session;
+            Audit::told(to, session.id.clone(), session.project_dir.clone())
+        });
         let audit = document
             .audit
             .as_ref()
@@ -100,7 +109,8 @@ impl Proxy {
                     }
                 })
             })
-            .transpose()?;
+            .transpose()?
+            .or(told);
         let resolver = resolver(&document.policy)?;
         let doors = Sockets::of(&document.doors).await?;
         let tcp = match (document.control.tcp, &document.tls) {

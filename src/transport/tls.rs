@@ -121,6 +121,22 @@ pub async fn handshake(tcp: TcpStream, config: Arc<ClientConfig>) -> io::Result<
     TlsConnector::from(config).connect(name, tcp).await
 }
 
+/// Shakes hands with a server that must prove to be `host`, a name or an address, of the
+/// configured CA.
+///
+/// # Errors
+///
+/// What the handshake says, and when `host` is neither.
+pub async fn handshake_with(
+    host: &str,
+    tcp: TcpStream,
+    config: Arc<ClientConfig>,
+) -> io::Result<ClientStream> {
+    tcp.set_nodelay(true)?;
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    TlsConnector::from(config).connect(name, tcp).await
+}
+
 /// Shakes hands with a client that connected. Put a deadline on it: a silent client never ends.
 ///
 /// # Errors

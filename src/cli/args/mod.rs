@@ -222,6 +222,13 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Bring here what a session on another machine changed in its copy of the project.
+    ///
+    /// Shows the changes and asks before it makes them here. What was changed on both sides is
+    /// named and left as it is here. When the session is over and everything is here, the copy is
+    /// removed.
+    #[command(after_long_help = examples::PULL)]
+    Pull(PullArgs),
     /// Remove what a crash left behind: containers and directories.
     ///
     /// Sessions that run are not touched. Homes of projects are kept, and named.
@@ -400,4 +407,18 @@ pub(super) struct ProxyArgs {
         conflicts_with_all = ["stdin", "control", "config", "allow", "name"]
     )]
     pub(super) hand_over: Option<PathBuf>,
+    /// Carry one connection between standard input and output and this address: how a launcher on
+    /// another machine reaches the control port.
+    #[arg(long, value_name = "ADDR", hide = true, conflicts_with_all = ["stdin", "hand_over"])]
+    pub(super) relay: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PullArgs {
+    /// The project: a directory; its git root is what is meant.
+    #[arg(value_name = "PATH")]
+    pub(super) path: Option<PathBuf>,
+    /// Do not ask.
+    #[arg(long)]
+    pub(super) yes: bool,
 }

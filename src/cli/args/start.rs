@@ -48,6 +48,11 @@ pub(in crate::cli) struct StartArgs {
     /// Use this image in the place of the host's own userland; pulled if it is not there.
     #[arg(long, value_name = "IMAGE")]
     pub(in crate::cli) image: Option<String>,
+    /// The project's directory on the engine's machine, where that is another one.
+    ///
+    /// Without it the project is copied there, and `vibepit pull` brings back what was changed.
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) remote_path: Option<PathBuf>,
     /// The session's name; without one, that of the project's directory.
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) name: Option<String>,
@@ -83,6 +88,7 @@ impl StartArgs {
             (asking.approval_timeout.is_some(), "--approval-timeout"),
             (!self.volume.is_empty(), "--volume"),
             (self.image.is_some(), "--image"),
+            (self.remote_path.is_some(), "--remote-path"),
             (self.self_test, "--self-test"),
             (self.no_self_test, "--no-self-test"),
             (self.runtime.is_some(), "--runtime"),

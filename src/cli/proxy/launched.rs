@@ -45,7 +45,10 @@ pub(super) async fn serve() -> Result<ExitCode, Failure> {
         },
         None => None,
     };
-    let proxy = match Proxy::start(document, reload).await {
+    let audit = document
+        .audit_over_output
+        .then(|| hand_on(Arc::clone(&answers)));
+    let proxy = match Proxy::start(document, reload, audit).await {
         Ok(proxy) => proxy,
         Err(error) => return refused(&answers, error.to_string()).await,
     };
@@ -74,6 +77,22 @@ pub(super) async fn serve() -> Result<ExitCode, Failure> {
     };
     proxy.end(why).await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Audit lines that may wait to be said: some thousand each.
+const AUDIT_WAITING: usize = 64;
+
+/// Says the audit lines to the launcher, which writes them.
+fn hand_on(answers: Answers) -> mpsc::Sender<String> {
+    let (sender, mut lines) = mpsc::channel(AUDIT_WAITING);
+    tokio::spawn(async move {
+        while let Some(lines) = lines.recv().await {
+            if say(&answers, &FromProxy::Audit(lines)).await.is_err() {
+                break;
+            }
+        }
+    });
+    sender
 }
 
 /// Waits until the other side is gone. It never says anything.

@@ -2,6 +2,7 @@
 //! containers is in [`launched`].
 
 mod launched;
+mod relay;
 mod signals;
 
 use std::path::PathBuf;
@@ -26,6 +27,9 @@ use super::output::{Output, printable};
 use super::policy;
 
 pub(super) async fn run(args: ProxyArgs, out: &Output) -> Result<ExitCode, Failure> {
+    if let Some(control) = args.relay {
+        return relay::run(control).await;
+    }
     match &args.hand_over {
         _ if args.stdin => launched::serve().await,
         Some(socket) => launched::hold(door_addresses(&args), socket).await,
@@ -101,6 +105,7 @@ async fn serve_by_hand(
             directory: audit.clone(),
             shown: audit.clone(),
         }),
+        audit_over_output: false,
         host: HostAccess::Loopback,
         lifeline: None,
     };
@@ -111,7 +116,7 @@ async fn serve_by_hand(
         let policy = policy.map_err(|failure| failure.message);
         Box::pin(std::future::ready(policy))
     });
-    let proxy = match Proxy::start(document, reload).await {
+    let proxy = match Proxy::start(document, reload, None).await {
         Ok(proxy) => proxy,
         Err(error) => {
             // What keeps the proxy from starting is what there is to say.

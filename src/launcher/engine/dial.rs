@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -15,8 +16,13 @@ use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
+
+use super::super::endpoint::{Endpoint, TcpEnd, TlsFiles};
+use super::EngineError;
+use super::tunnel::Tunnel;
+use crate::transport::tls;
 
 /// Seconds a single call to the engine may take. Starting a container on a busy machine takes
 /// several; an engine that needs more than this is stuck.
@@ -35,13 +41,62 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 pub(crate) enum Dial {
     /// At a socket of this machine.
     Unix(PathBuf),
+    /// At a port of this machine.
+    Tcp(TcpEnd),
+    /// At a port where an engine proves who it is, and we do.
+    Tls(TcpEnd, Arc<tls::ClientConfig>),
+    /// Through a forwarding of ssh's.
+    Ssh(Arc<Tunnel>),
 }
 
 impl Dial {
+    /// The way to an endpoint. Of another machine, it may have to be made first.
+    pub(super) async fn to(endpoint: &Endpoint) -> Result<Self, EngineError> {
+        Ok(match endpoint {
+            Endpoint::Unix(end) => Self::Unix(end.path().to_owned()),
+            Endpoint::Tcp(end) => match end.tls() {
+                None => Self::Tcp(end.clone()),
+                Some(files) => {
+                    let config = config(files).map_err(|why| EngineError::Keys {
+                        directory: files.directory().to_owned(),
+                        why,
+                    })?;
+                    Self::Tls(end.clone(), config)
+                }
+            },
+            Endpoint::Ssh(end) => {
+                let tunnel = Tunnel::open(end).await;
+                let tunnel = tunnel.map_err(|source| EngineError::Ssh {
+                    at: endpoint.to_string(),
+                    host: end.host().to_owned(),
+                    source,
+                })?;
+                Self::Ssh(Arc::new(tunnel))
+            }
+        })
+    }
+
+    /// Uid and gid of the person on the engine's machine, where the way there tells.
+    pub(super) fn person(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Ssh(tunnel) => Some(tunnel.person()),
+            Self::Unix(_) | Self::Tcp(_) | Self::Tls(..) => None,
+        }
+    }
+
     /// Opens a connection.
     pub(super) async fn connect(&self) -> io::Result<Box<dyn Duplex>> {
         match self {
             Self::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+            Self::Tcp(end) => Ok(Box::new(
+                TcpStream::connect((end.host(), end.port())).await?,
+            )),
+            Self::Tls(end, config) => {
+                let stream = TcpStream::connect((end.host(), end.port())).await?;
+                let stream = tls::handshake_with(end.host(), stream, Arc::clone(config)).await?;
+                Ok(Box::new(stream))
+            }
+            Self::Ssh(tunnel) => Ok(Box::new(tunnel.connect().await?)),
         }
     }
 
@@ -88,6 +143,16 @@ impl Dial {
         let call = move |request: BollardRequest| call(dial.clone(), request);
         Docker::connect_with_custom_transport(call, Some("http://docker"), CALL_SECONDS, version)
     }
+}
+
+/// What proves both sides to each other.
+fn config(files: &TlsFiles) -> Result<Arc<tls::ClientConfig>, String> {
+    let read = |part: &str| {
+        let path = files.directory().join(part);
+        std::fs::read_to_string(&path).map_err(|error| format!("{part}: {error}"))
+    };
+    tls::client_config(&read("ca.pem")?, &read("cert.pem")?, &read("key.pem")?)
+        .map_err(|error| error.to_string())
 }
 
 async fn call(dial: Dial, mut request: BollardRequest) -> Result<Response<Incoming>, Error> {

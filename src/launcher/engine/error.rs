@@ -24,9 +24,35 @@ pub enum EngineError {
     /// Nobody named an engine, and where engines usually listen nobody answers.
     #[error("{}", nowhere(.0))]
     Nowhere(Vec<Self>),
-    /// Not on this machine.
-    #[error("so far vibepit speaks to engines on this machine only, and not to {0}")]
-    NotSpoken(String),
+    /// No login on the engine's machine.
+    #[error(
+        "{at} cannot be reached over ssh: {source}; vibepit does not ask for a password: make `ssh \
+         -o BatchMode=yes {host} true` work, with a key in ssh-agent for example, and try again"
+    )]
+    Ssh {
+        /// Where the engine is.
+        at: String,
+        /// The machine.
+        host: String,
+        /// What ssh says.
+        source: io::Error,
+    },
+    /// Key material that is no use.
+    #[error("the TLS material in {} cannot be used: {why}", .directory.display())]
+    Keys {
+        /// Where it is.
+        directory: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Another machine's port.
+    #[error("no container engine answers at {at}: {source}; see whether it runs and listens there")]
+    NoAnswer {
+        /// Where it is.
+        at: String,
+        /// What connecting said.
+        source: io::Error,
+    },
     /// No socket there.
     #[error(
         "no container engine is running: there is no socket {}; start Docker (`sudo systemctl \
@@ -81,19 +107,6 @@ pub enum EngineError {
         version: String,
         /// The oldest that will do.
         oldest: String,
-    },
-    /// Not on this kernel.
-    #[error(
-        "the container engine on {at} runs on another machine (its kernel is {engine}, this one is \
-         {here}); a session needs an engine on this machine: set DOCKER_HOST to one"
-    )]
-    Elsewhere {
-        /// Where it is.
-        at: String,
-        /// The engine's kernel.
-        engine: String,
-        /// This machine's kernel.
-        here: String,
     },
 }
 

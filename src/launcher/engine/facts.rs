@@ -8,6 +8,10 @@ use serde::Deserialize;
 
 use super::super::endpoint::Endpoint;
 
+/// Who runs things on a machine where nobody says who we are: what the first ordinary user of a
+/// Linux system has as a rule.
+const STRANGER: (u32, u32) = (1000, 1000);
+
 /// Which engine it is. Both speak one API, and differ in what it brings about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -41,6 +45,11 @@ pub struct Facts {
     pub rootless: bool,
     /// Its containers' ids are shifted against the host's (`userns-remap`).
     pub remapped: bool,
+    /// It is on another machine, or on another kernel of this one: nothing of this machine can be
+    /// mounted there.
+    pub remote: bool,
+    /// Uid and gid of the person where the engine is.
+    pub person: (u32, u32),
     /// It can limit memory; without cgroups (rootless on cgroup v1) it cannot.
     pub limits: bool,
     /// Its containers are labelled apart by SELinux.
@@ -53,7 +62,11 @@ pub struct Facts {
 impl fmt::Display for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rootless = if self.rootless { "rootless " } else { "" };
-        write!(f, "{rootless}{} {}", self.kind, self.version)
+        write!(f, "{rootless}{} {}", self.kind, self.version)?;
+        match self.endpoint.unix_socket() {
+            Some(_) => Ok(()),
+            None => write!(f, " at {}", self.endpoint),
+        }
     }
 }
 
@@ -67,16 +80,14 @@ pub(super) struct Info {
     rootless: bool,
 }
 
-impl Info {
-    /// Its kernel.
-    pub(super) fn kernel(&self) -> Option<&str> {
-        self.common.kernel_version.as_deref()
-    }
-}
-
 impl Facts {
     /// Reads what an engine says of itself.
-    pub(super) fn read(endpoint: Endpoint, kind: Kind, info: &Info) -> Self {
+    pub(super) fn read(
+        endpoint: Endpoint,
+        kind: Kind,
+        info: &Info,
+        person: Option<(u32, u32)>,
+    ) -> Self {
         let Info {
             common: info,
             rootless,
@@ -91,8 +102,15 @@ impl Facts {
         let rootless = option("rootless") || *rootless;
         let first_cgroups = info.cgroup_version == Some(SystemInfoCgroupVersionEnum::_1);
         let version = info.server_version.clone().unwrap_or_default();
+        let remote = endpoint.unix_socket().is_none() || is_elsewhere(info);
+        let person = person.unwrap_or_else(|| match remote {
+            true => STRANGER,
+            false => (geteuid().as_raw(), getegid().as_raw()),
+        });
         Self {
             endpoint,
+            remote,
+            person,
             kind,
             release: release(&version),
             version,
@@ -108,17 +126,21 @@ impl Facts {
     /// The uid and gid of a container whose processes are to be the person who runs vibepit: on a
     /// rootless engine the container's root already is that person.
     pub(crate) fn user(&self) -> (u32, u32) {
-        if self.rootless {
-            (0, 0)
-        } else {
-            (geteuid().as_raw(), getegid().as_raw())
-        }
+        if self.rootless { (0, 0) } else { self.person }
     }
 
     /// `UsernsMode` for containers that share files with the person.
     pub(crate) fn userns_mode(&self) -> Option<String> {
         self.remapped.then(|| "host".to_owned())
     }
+}
+
+/// Whether another kernel than this one answers: behind a forwarded socket, or in a virtual
+/// machine.
+fn is_elsewhere(info: &SystemInfo) -> bool {
+    let here = nix::sys::utsname::uname().ok();
+    let here = here.as_ref().and_then(|name| name.release().to_str());
+    matches!((info.kernel_version.as_deref(), here), (Some(there), Some(here)) if there != here)
 }
 
 /// The first two numbers of a version; what is not there reads as 0.
@@ -144,10 +166,19 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_on_another_kernel_is_remote() {
+        let read = |said: &Value| Facts::read(unix("/s"), Kind::Docker, &info(said), None);
+        let elsewhere = read(&json!({"KernelVersion": "6.6.0-linuxkit"}));
+        assert!(elsewhere.remote);
+        assert_eq!(elsewhere.user(), STRANGER);
+        assert!(!read(&json!({})).remote);
+    }
+
+    #[test]
     fn podman_without_root_says_so_in_a_field_of_its_own_and_has_no_limits_on_old_cgroups() {
         let read = |version: &str, rootless: bool| {
             let said = json!({"Rootless": rootless, "CgroupVersion": version, "MemoryLimit": true});
-            let facts = Facts::read(unix("/s"), Kind::Podman, &info(&said));
+            let facts = Facts::read(unix("/s"), Kind::Podman, &info(&said), None);
             (facts.rootless, facts.limits)
         };
         assert_eq!(read("1", true), (true, false));
@@ -166,7 +197,7 @@ mod tests {
     fn a_rootless_or_remapped_engine_says_so_in_its_security_options() {
         let info = |options: &[&str]| info(&json!({"SecurityOptions": options}));
         let seccomp = "name=seccomp,profile=default";
-        let of = |options: &[&str]| Facts::read(unix("/s"), Kind::Docker, &info(options));
+        let of = |options: &[&str]| Facts::read(unix("/s"), Kind::Docker, &info(options), None);
         assert!(!of(&[seccomp]).rootless && !of(&[seccomp]).remapped);
         assert!(of(&[seccomp, "name=rootless"]).rootless);
         assert!(of(&["name=userns"]).remapped);

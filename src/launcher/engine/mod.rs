@@ -3,6 +3,7 @@
 mod dial;
 mod error;
 mod facts;
+mod tunnel;
 
 use std::io;
 use std::path::Path;
@@ -109,12 +110,12 @@ impl Engine {
     /// One sentence with the next step for every way in which it is of no use.
     pub async fn connect(endpoint: Endpoint) -> Result<Self, EngineError> {
         let at = endpoint.to_string();
-        let Endpoint::Unix(end) = &endpoint else {
-            return Err(EngineError::NotSpoken(at));
-        };
-        let dial = Dial::Unix(end.path().to_owned());
-        if let Err(error) = dial.connect().await {
-            return Err(EngineError::unreachable(end.path(), error));
+        let dial = Dial::to(&endpoint).await?;
+        if let Err(source) = dial.connect().await {
+            return Err(match &endpoint {
+                Endpoint::Unix(end) => EngineError::unreachable(end.path(), source),
+                Endpoint::Tcp(_) | Endpoint::Ssh(_) => EngineError::NoAnswer { at, source },
+            });
         }
         let garbled = |source| EngineError::Garbled {
             at: at.clone(),
@@ -137,7 +138,7 @@ impl Engine {
             false => (Kind::Docker, OLDEST_DOCKER),
         };
         let info = dial.get("/info").await.map_err(garbled)?;
-        let facts = Facts::read(endpoint.clone(), kind, &info);
+        let facts = Facts::read(endpoint, kind, &info, dial.person());
         if facts.release < oldest {
             return Err(EngineError::TooOld {
                 at,
@@ -146,7 +147,6 @@ impl Engine {
                 oldest: format!("{}.{}", oldest.0, oldest.1),
             });
         }
-        same_kernel(&at, info.kernel())?;
         Ok(Self {
             docker,
             facts: Arc::new(facts),
@@ -166,21 +166,6 @@ impl Engine {
     }
 }
 
-/// The proxy's socket and the host's files are shared through the kernel, so an engine behind a
-/// forwarded socket or in a virtual machine cannot run a session.
-fn same_kernel(at: &str, engine: Option<&str>) -> Result<(), EngineError> {
-    let here = nix::sys::utsname::uname().ok();
-    let here = here.as_ref().and_then(|name| name.release().to_str());
-    match (engine, here) {
-        (Some(engine), Some(here)) if engine != here => Err(EngineError::Elsewhere {
-            at: at.to_owned(),
-            engine: engine.to_owned(),
-            here: here.to_owned(),
-        }),
-        _ => Ok(()),
-    }
-}
-
 /// Whether two paths lead to one file.
 fn same_file(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -193,7 +178,7 @@ fn same_file(one: &Path, other: &Path) -> bool {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use nix::unistd::geteuid;
+    use nix::unistd::{getegid, geteuid};
 
     use super::super::endpoint::UnixEnd;
     use super::*;
@@ -212,6 +197,8 @@ pub(crate) mod tests {
             rootless: false,
             remapped: false,
             limits: true,
+            remote: false,
+            person: (geteuid().as_raw(), getegid().as_raw()),
             selinux: false,
             memory: 8 << 30,
         }
@@ -249,11 +236,5 @@ pub(crate) mod tests {
         drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
         let error = Engine::connect(unix(&socket)).await.unwrap_err();
         assert!(matches!(error, EngineError::Silent { .. }), "{error}");
-    }
-
-    #[test]
-    fn an_engine_on_another_kernel_is_refused() {
-        let error = same_kernel("/s", Some("6.6.0-linuxkit")).unwrap_err();
-        assert!(error.to_string().contains("6.6.0-linuxkit"));
     }
 }

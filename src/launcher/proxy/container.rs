@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, HostConfig, PortBinding, RestartPolicy,
+    ContainerCreateBody, ContainerInspectResponse, HostConfig, Mount, PortBinding, RestartPolicy,
     RestartPolicyNameEnum,
 };
 
@@ -15,14 +15,14 @@ use super::super::container::{self, MIB};
 use super::super::engine::{Engine, Facts, Kind};
 use super::super::image::Executable;
 use super::super::labels::{CONTROL_PORT, Names};
-use super::super::mounts::{Bind, MountTable};
+use super::super::mounts::{Bind, MountTable, bind, volume};
 use crate::api::ControlPoints;
 
 /// The network every engine starts with, through which the proxy reaches the world.
 const OUTSIDE: &str = "bridge";
 /// The mTLS control port.
 const CONTROL: &str = "3129/tcp";
-const CONTROL_PORT_NUMBER: u16 = 3129;
+pub(super) const CONTROL_PORT_NUMBER: u16 = 3129;
 
 /// Where the session's socket directory is in the container.
 pub(super) const SOCKET_DIR: &str = "/socket";
@@ -36,14 +36,51 @@ const MEMORY: i64 = 1024 * MIB;
 /// A handful of threads; a proxy starts no process.
 const PIDS: i64 = 256;
 
-/// What the container gets from the host.
-pub(super) struct Plan {
-    /// The session's socket directory, and nothing else of its directory.
-    pub(super) socket_dir: PathBuf,
-    /// The directory of saved decisions, which all sessions share.
-    pub(super) decisions: PathBuf,
-    /// The directory of the session's audit files. Other sessions' are not the proxy's to see.
-    pub(super) audit: PathBuf,
+/// What the container gets from outside.
+pub(super) enum Plan {
+    /// Directories of this machine.
+    Here {
+        /// The session's socket directory, and nothing else of its directory.
+        socket_dir: PathBuf,
+        /// The directory of saved decisions, which all sessions share.
+        decisions: PathBuf,
+        /// The directory of the session's audit files. Other sessions' are not the proxy's to see.
+        audit: PathBuf,
+    },
+    /// On another machine: a volume in the place of the socket directory.
+    Far {
+        /// Its name.
+        socket_volume: String,
+    },
+}
+
+impl Plan {
+    fn mounts(&self) -> Vec<Mount> {
+        match self {
+            Self::Here {
+                socket_dir,
+                decisions,
+                audit,
+            } => MountTable::read().mounts(&[
+                Bind::writable(socket_dir, SOCKET_DIR),
+                Bind::writable(decisions, DECISIONS_DIR),
+                Bind::writable(audit, AUDIT_DIR),
+            ]),
+            Self::Far { .. } => vec![self.socket_dir()],
+        }
+    }
+
+    /// The socket directory, which the holder has too.
+    pub(super) fn socket_dir(&self) -> Mount {
+        match self {
+            Self::Here { socket_dir, .. } => bind(&Bind::writable(socket_dir, SOCKET_DIR)),
+            Self::Far { socket_volume } => volume(Some(socket_volume), Path::new(SOCKET_DIR)),
+        }
+    }
+
+    fn is_far(&self) -> bool {
+        matches!(self, Self::Far { .. })
+    }
 }
 
 /// Makes the container. It does not run yet.
@@ -62,28 +99,27 @@ fn body(facts: &Facts, names: &Names, plan: &Plan, executable: &Executable) -> C
     labels.insert(CONTROL_PORT.to_owned(), CONTROL_PORT_NUMBER.to_string());
     ContainerCreateBody {
         labels: Some(labels),
-        exposed_ports: Some(vec![CONTROL.to_owned()]),
+        exposed_ports: (!plan.is_far()).then(|| vec![CONTROL.to_owned()]),
         host_config: Some(host_config(facts, plan)),
         ..container::vibepit(facts, executable, &["proxy", "--stdin"])
     }
 }
 
 fn host_config(facts: &Facts, plan: &Plan) -> HostConfig {
-    let binds = [
-        Bind::writable(&plan.socket_dir, SOCKET_DIR),
-        Bind::writable(&plan.decisions, DECISIONS_DIR),
-        Bind::writable(&plan.audit, AUDIT_DIR),
-    ];
-    HostConfig {
-        network_mode: Some(OUTSIDE.to_owned()),
-        port_bindings: Some(HashMap::from([(
+    // On another machine the port is reached through the engine, and nobody else is to reach it.
+    let published = (!plan.is_far()).then(|| {
+        HashMap::from([(
             CONTROL.to_owned(),
             Some(vec![PortBinding {
                 host_ip: Some("127.0.0.1".to_owned()),
                 host_port: Some(String::new()),
             }]),
-        )])),
-        mounts: Some(MountTable::read().mounts(&binds)),
+        )])
+    });
+    HostConfig {
+        network_mode: Some(OUTSIDE.to_owned()),
+        port_bindings: published,
+        mounts: Some(plan.mounts()),
         memory: container::limit(facts, MEMORY),
         pids_limit: container::limit(facts, PIDS),
         restart_policy: Some(RestartPolicy {
@@ -97,6 +133,7 @@ fn host_config(facts: &Facts, plan: &Plan) -> HostConfig {
 /// Where the control plane is, as the proxy sees it.
 pub(super) fn control(facts: &Facts, proxy: &ContainerInspectResponse) -> Result<ControlPoints> {
     let ip = match facts.kind {
+        _ if facts.remote => Ipv4Addr::LOCALHOST,
         Kind::Docker => address(proxy)?,
         // Without root, what comes in at the published port comes from the container's own
         // loopback or from an address that no inspection tells.
@@ -161,13 +198,30 @@ pub(super) mod tests {
         }
     }
 
-    fn proxy_body() -> ContainerCreateBody {
-        let plan = Plan {
+    pub(in crate::launcher::proxy) fn plan() -> Plan {
+        Plan::Here {
             socket_dir: PathBuf::from("/run/user/1/vibepit/0123456789abcdef/socket"),
             decisions: PathBuf::from("/state/decisions"),
             audit: PathBuf::from("/state/audit/0123456789abcdef"),
+        }
+    }
+
+    fn proxy_body() -> ContainerCreateBody {
+        body(&rootful(), &names(), &plan(), &executable())
+    }
+
+    #[test]
+    fn on_another_machine_nothing_is_mounted_but_a_volume_and_no_port_is_published() {
+        let plan = Plan::Far {
+            socket_volume: names().socket_volume(),
         };
-        body(&rootful(), &names(), &plan, &executable())
+        let host = body(&rootful(), &names(), &plan, &executable())
+            .host_config
+            .unwrap();
+        assert!(host.port_bindings.is_none());
+        let mounts = host.mounts.unwrap();
+        assert_eq!(mounts.len(), 1);
+        assert_eq!(mounts[0].typ, Some(bollard::models::MountType::VOLUME));
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub(crate) async fn start_here(
             directory: audit.clone(),
             shown: audit,
         }),
+        audit_over_output: false,
         host: HostAccess::Loopback,
         lifeline: Some(socket_dir.join(lifeline::SOCKET)),
     };
@@ -113,7 +114,9 @@ pub(crate) async fn start_here(
     Ok(Proxy {
         link,
         _network: None,
-        _lifeline: lifeline,
+        _lifeline: Some(lifeline),
+        _relay: None,
+        control_socket: Some(launch.directory.control_socket()),
         listening,
         control_tcp,
     })

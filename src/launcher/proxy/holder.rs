@@ -16,8 +16,7 @@ use super::super::container::{self, MIB};
 use super::super::engine::{Engine, Facts};
 use super::super::image::Executable;
 use super::super::labels::Names;
-use super::super::mounts::{Bind, MountTable};
-use super::container::SOCKET_DIR;
+use super::container::Plan;
 use super::link::Link;
 use crate::api::enclosure::{DNS_DOOR, HOSTNAME, HTTP_DOOR};
 
@@ -32,10 +31,10 @@ const PIDS: i64 = 32;
 pub(super) async fn create(
     engine: &Engine,
     names: &Names,
-    socket_dir: &Path,
+    plan: &Plan,
     executable: &Executable,
 ) -> Result<()> {
-    let body = body(engine.facts(), names, socket_dir, executable);
+    let body = body(engine.facts(), names, plan, executable);
     container::create(engine, &names.holder(), body).await
 }
 
@@ -53,12 +52,7 @@ pub(super) async fn start(engine: &Engine, names: &Names) -> Result<Link> {
     Ok(link)
 }
 
-fn body(
-    facts: &Facts,
-    names: &Names,
-    socket_dir: &Path,
-    executable: &Executable,
-) -> ContainerCreateBody {
+fn body(facts: &Facts, names: &Names, plan: &Plan, executable: &Executable) -> ContainerCreateBody {
     let arguments = [
         "proxy",
         "--hand-over",
@@ -75,7 +69,9 @@ fn body(
             network_mode: Some("none".to_owned()),
             // The sandbox has the same /etc/hosts, and looks itself up in it.
             extra_hosts: Some(vec![format!("{HOSTNAME}:127.0.0.1")]),
-            mounts: Some(MountTable::read().mounts(&[Bind::writable(socket_dir, SOCKET_DIR)])),
+            mounts: Some(vec![plan.socket_dir()]),
+            // The sandbox has the same file, unless this machine's own is mounted over it.
+            dns: facts.remote.then(|| vec![DNS_DOOR.ip().to_string()]),
             sysctls: Some(sysctls()),
             memory: container::limit(facts, MEMORY),
             pids_limit: container::limit(facts, PIDS),
@@ -105,17 +101,12 @@ fn sysctls() -> HashMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::super::super::engine::tests::rootful;
-    use super::super::container::tests::{executable, names};
+    use super::super::container::tests::{executable, names, plan};
     use super::*;
 
     #[test]
     fn a_holder_has_no_network_no_capability_and_ends_with_its_launcher() {
-        let body = body(
-            &rootful(),
-            &names(),
-            Path::new("/run/user/1/vibepit/0123456789abcdef/socket"),
-            &executable(),
-        );
+        let body = body(&rootful(), &names(), &plan(), &executable());
         assert_eq!((body.open_stdin, body.stdin_once), (Some(true), Some(true)));
         let host = body.host_config.unwrap();
         assert_eq!(host.network_mode.as_deref(), Some("none"));

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::super::attach::{Channel, Demux};
+use super::audit_file::AuditFile;
 use crate::api::{Document, FromProxy, Listening, PolicyDocument, ToProxy};
 
 /// A line of the proxy's; what it says fits into far less.
@@ -57,7 +58,25 @@ impl Link {
     {
         let document = ToProxy::Start(Box::new(document));
         let speech = Speech::Framed(Demux::new(output));
-        Self::start("the proxy", speech, input, Some((document, reload)))
+        Self::start("the proxy", speech, input, Some((document, reload)), None)
+    }
+
+    /// The same with one on another machine, whose audit lines are written here.
+    pub(super) fn to_far_proxy<R, W>(
+        output: R,
+        input: W,
+        document: Document,
+        reload: Reload,
+        audit: AuditFile,
+    ) -> Self
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let document = ToProxy::Start(Box::new(document));
+        let speech = Speech::Framed(Demux::new(output));
+        let told = Some((document, reload));
+        Self::start("the proxy", speech, input, told, Some(audit))
     }
 
     /// The same with a process, whose standard output and standard error are two streams.
@@ -74,7 +93,7 @@ impl Link {
     {
         let document = ToProxy::Start(Box::new(document));
         let speech = Speech::<R>::Apart(Some(Box::new(output)), Some(Box::new(error)));
-        Self::start("the proxy", speech, input, Some((document, reload)))
+        Self::start("the proxy", speech, input, Some((document, reload)), None)
     }
 
     /// Begins to listen. A holder needs to be told nothing.
@@ -84,7 +103,8 @@ impl Link {
         W: AsyncWrite + Send + Unpin + 'static,
     {
         let speech = Speech::Framed(Demux::new(output));
-        Self::start("the holder of the sandbox's network", speech, input, None)
+        let who = "the holder of the sandbox's network";
+        Self::start(who, speech, input, None, None)
     }
 
     fn start<R, W>(
@@ -92,6 +112,7 @@ impl Link {
         speech: Speech<R>,
         input: W,
         told: Option<(ToProxy, Reload)>,
+        audit: Option<AuditFile>,
     ) -> Self
     where
         R: AsyncRead + Send + Unpin + 'static,
@@ -104,6 +125,7 @@ impl Link {
             input: Some(input),
             sender,
             reload,
+            audit,
             line: Vec::new(),
             tail: VecDeque::new(),
         };
@@ -218,6 +240,8 @@ struct Talk<W> {
     sender: mpsc::Sender<Event>,
     /// A holder asks for nothing.
     reload: Option<Reload>,
+    /// Where the lines go that it sends, if it is to send them.
+    audit: Option<AuditFile>,
     line: Vec<u8>,
     tail: VecDeque<u8>,
 }
@@ -274,6 +298,15 @@ impl<W: AsyncWrite + Unpin> Talk<W> {
                         Err(why) => ToProxy::ReloadFailed(why),
                     };
                     self.say(&answer).await;
+                }
+                Ok(FromProxy::Audit(lines)) => {
+                    let Some(audit) = &mut self.audit else {
+                        return false;
+                    };
+                    // A full disk must not decide what the sandbox may reach.
+                    if let Err(error) = audit.append(&lines) {
+                        self.keep(format!("(audit lines are lost: {error})\n").as_bytes());
+                    }
                 }
                 Err(error) => {
                     self.keep(format!("it sent a line that is not understood: {error}").as_bytes());
@@ -332,6 +365,7 @@ mod tests {
             tls: None,
             decisions: None,
             audit: None,
+            audit_over_output: false,
             host: HostAccess::Loopback,
             lifeline: None,
         }

@@ -1,13 +1,16 @@
 //! Starting a session's proxy: the sandbox's network and the doors in it, the proxy's container,
 //! its document, and the wait until it admits. What happens in the containers is not known here.
 
+mod audit_file;
 mod container;
+mod far;
 mod here;
 mod holder;
 mod host_ports;
 mod lifeline;
 mod link;
 mod policy;
+mod relay;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,6 +37,7 @@ use crate::config;
 pub(crate) use self::here::start_here;
 pub(crate) use self::link::Link;
 use self::policy::Source;
+use self::relay::Relay;
 
 /// A proxy that admits.
 pub(crate) struct Proxy {
@@ -41,9 +45,13 @@ pub(crate) struct Proxy {
     pub(crate) link: Link,
     /// The network that the sandbox will join, held by a container.
     _network: Option<Link>,
-    _lifeline: Lifeline,
+    _lifeline: Option<Lifeline>,
+    /// The way to its control port, on another machine.
+    _relay: Option<Relay>,
     /// Its doors.
     pub(crate) listening: Listening,
+    /// Its control socket, unless it is on another machine.
+    pub(crate) control_socket: Option<PathBuf>,
     /// Its control port as this machine sees it.
     pub(crate) control_tcp: SocketAddr,
 }
@@ -55,67 +63,40 @@ pub(crate) async fn start(
     undo: &mut Undo,
     signals: &mut Signals,
 ) -> Result<Proxy> {
+    if containers.engine.facts().remote {
+        return far::start(containers, executable, undo, signals).await;
+    }
     let (engine, names, launch) = (containers.engine, &containers.names, containers.launch);
     let audit = audit_dir(launch, undo)?;
     let socket_dir = launch.directory.socket_dir();
     let lifeline = Lifeline::hold(&socket_dir).context("the proxy's lifeline cannot be made")?;
-    launch.report.step("starting the proxy");
-    for (what, name) in [
-        ("the sandbox's network", names.holder()),
-        ("the proxy", names.proxy()),
-    ] {
-        let engine = engine.clone();
-        undo.push(what, move || async move {
-            super::container::remove(&engine, &name).await
-        });
-    }
-    let plan = container::Plan {
+    let decisions = decisions_dir(launch)?;
+    let plan = container::Plan::Here {
         socket_dir: socket_dir.clone(),
-        decisions: decisions_dir(launch)?,
-        audit,
+        decisions: decisions.clone(),
+        audit: audit.clone(),
     };
-    let mut prepared = Some(executable);
-    super::container::create_from(
-        async || match prepared.take() {
-            Some(executable) => Ok(executable),
-            None => image::of_this_process(&engine.docker).await,
-        },
-        async |executable| {
-            // An image that a container holds is not pruned: what is missing is missing here.
-            holder::create(engine, names, &socket_dir, &executable).await?;
-            container::create(engine, names, &plan, &executable).await
-        },
-    )
-    .await
-    .context("the proxy's containers could not be made")?;
-    signals.check()?;
-
-    let starting = async { tokio::try_join!(holder::start(engine, names), started(engine, names)) };
-    let (network, (output, input)) = signals.unless_called_off(starting).await??;
+    let (network, (output, input)) = run(containers, &plan, executable, undo, signals).await?;
     let inspected = super::container::inspect(engine, &names.proxy()).await?;
     let control_tcp = container::published(&inspected)?;
     let minted = pki::mint(OffsetDateTime::now_utc())?;
     let source = Source::new(&launch.request.policy, socket_dir);
     let document = Document {
-        session: Identity {
-            id: names.id().to_string(),
-            name: launch.name.clone(),
-            project_dir: Some(launch.request.project.path().to_owned()),
-            runtime: "docker".to_owned(),
-        },
+        session: identity(containers),
         policy: source.read().await?,
         doors: Doors::Held(PathBuf::from(holder::DOORS)),
         control: container::control(engine.facts(), &inspected)?,
         tls: Some(minted.server),
         decisions: Some(DecisionsPlace {
             directory: PathBuf::from(DECISIONS_DIR),
-            shown: plan.decisions.clone(),
+            shown: decisions,
             project: Some(config::project_slug(launch.request.project.path())),
         }),
         audit: Some(AuditPlace {
             directory: PathBuf::from(AUDIT_DIR),
-            shown: plan.audit.clone(),
+            shown: audit,
         }),
+        audit_over_output: false,
         host: HostAccess::Sockets(PathBuf::from(SOCKET_DIR)),
         lifeline: Some(Path::new(SOCKET_DIR).join(lifeline::SOCKET)),
     };
@@ -125,18 +106,74 @@ pub(crate) async fn start(
         socket: Some(launch.directory.control_socket()),
         tcp: None,
     });
-    signals
-        .unless_called_off(client.health())
-        .await?
-        .context("the proxy says that it is ready, but its control plane does not")?;
+    answers(&client, signals).await?;
     launch.directory.write_credentials(&minted.client)?;
     Ok(Proxy {
         link,
         _network: Some(network),
-        _lifeline: lifeline,
+        _lifeline: Some(lifeline),
+        _relay: None,
         listening,
+        control_socket: Some(launch.directory.control_socket()),
         control_tcp,
     })
+}
+
+/// Who the session is, as its control plane tells it.
+fn identity(containers: &Containers<'_>) -> Identity {
+    Identity {
+        id: containers.names.id().to_string(),
+        name: containers.launch.name.clone(),
+        project_dir: Some(containers.launch.request.project.path().to_owned()),
+        runtime: "docker".to_owned(),
+    }
+}
+
+async fn answers(client: &Client, signals: &mut Signals) -> Result<()> {
+    signals
+        .unless_called_off(client.health())
+        .await?
+        .context("the proxy says that it is ready, but its control plane does not")?;
+    Ok(())
+}
+
+/// Makes both containers and runs them: the network's holder, whose doors are open then, and the
+/// proxy, which has been told nothing yet.
+async fn run(
+    containers: &Containers<'_>,
+    plan: &container::Plan,
+    executable: Executable,
+    undo: &mut Undo,
+    signals: &mut Signals,
+) -> Result<(Link, (attach::Output, attach::Input))> {
+    let (engine, names) = (containers.engine, &containers.names);
+    containers.launch.report.step("starting the proxy");
+    for (what, name) in [
+        ("the sandbox's network", names.holder()),
+        ("the proxy", names.proxy()),
+    ] {
+        let engine = engine.clone();
+        undo.push(what, move || async move {
+            super::container::remove(&engine, &name).await
+        });
+    }
+    let mut prepared = Some(executable);
+    super::container::create_from(
+        async || match prepared.take() {
+            Some(executable) => Ok(executable),
+            None => image::of_this_process(&engine.docker).await,
+        },
+        async |executable| {
+            // An image that a container holds is not pruned: what is missing is missing here.
+            holder::create(engine, names, plan, &executable).await?;
+            container::create(engine, names, plan, &executable).await
+        },
+    )
+    .await
+    .context("the proxy's containers could not be made")?;
+    signals.check()?;
+    let starting = async { tokio::try_join!(holder::start(engine, names), started(engine, names)) };
+    signals.unless_called_off(starting).await?
 }
 
 /// Attaches to the proxy's container and starts it.

@@ -18,8 +18,18 @@ use crate::api::PolicyDocument;
 #[derive(Clone)]
 pub(super) struct Source {
     policy: Policy,
-    /// None for a proxy on this machine, which reaches them by itself.
-    ports: Option<Arc<Mutex<HostPorts>>>,
+    proxy: Whereabouts,
+}
+
+/// Where the proxy is, seen from here.
+#[derive(Clone)]
+enum Whereabouts {
+    /// A process of this machine, which reaches its ports by itself.
+    Here,
+    /// In a container, for which they are served.
+    Beside(Arc<Mutex<HostPorts>>),
+    /// On another machine, with name servers of its own.
+    Far,
 }
 
 impl Source {
@@ -27,7 +37,7 @@ impl Source {
     pub(super) fn new(policy: &Policy, socket_dir: PathBuf) -> Self {
         Self {
             policy: Arc::clone(policy),
-            ports: Some(Arc::new(Mutex::new(HostPorts::new(socket_dir)))),
+            proxy: Whereabouts::Beside(Arc::new(Mutex::new(HostPorts::new(socket_dir)))),
         }
     }
 
@@ -35,7 +45,15 @@ impl Source {
     pub(super) fn here(policy: &Policy) -> Self {
         Self {
             policy: Arc::clone(policy),
-            ports: None,
+            proxy: Whereabouts::Here,
+        }
+    }
+
+    /// For a proxy on another machine.
+    pub(super) fn far(policy: &Policy) -> Self {
+        Self {
+            policy: Arc::clone(policy),
+            proxy: Whereabouts::Far,
         }
     }
 
@@ -45,14 +63,17 @@ impl Source {
         let mut document = tokio::task::spawn_blocking(move || policy())
             .await
             .context("the configuration could not be read")??;
+        let servers = match &self.proxy {
+            Whereabouts::Here => resolvers::of_this_host(),
+            Whereabouts::Beside(_) if document.upstream_dns.is_empty() => resolvers::reachable()?,
+            Whereabouts::Beside(_) => Vec::new(),
+            Whereabouts::Far => return Ok(document),
+        };
         if document.upstream_dns.is_empty() {
-            document.upstream_dns = match self.ports {
-                Some(_) => resolvers::reachable()?,
-                None => resolvers::of_this_host(),
-            };
+            document.upstream_dns = servers;
         }
         document.screened.extend(resolvers::own_addresses());
-        if let Some(ports) = &self.ports {
+        if let Whereabouts::Beside(ports) = &self.proxy {
             ports
                 .lock()
                 .await

@@ -10,7 +10,7 @@ use super::super::container::{self, MIB};
 use super::super::engine::{Facts, Kind};
 use super::super::image::Image;
 use super::super::labels::Names;
-use super::super::mounts::{Bind, MountTable, volume};
+use super::super::mounts::{Bind, MountTable, bind, volume};
 use super::Inside;
 
 /// Processes and threads: a parallel build, not a fork bomb.
@@ -32,15 +32,27 @@ pub(super) struct Plan<'a> {
     pub(super) inside: &'a Inside,
     /// Read-write, at its own path, and the working directory.
     pub(super) project: &'a Path,
+    /// What is mounted there.
+    pub(super) source: ProjectSource,
     /// The project's own settings, covered.
     pub(super) meta: Option<PathBuf>,
     /// The only name server there is.
-    pub(super) resolv_conf: PathBuf,
+    pub(super) resolv_conf: Option<PathBuf>,
     /// The option that filters its kernel calls, where it is the sandbox's own.
     pub(super) filter: Option<String>,
     pub(super) env: Vec<String>,
     /// Rows and columns of the terminal it gets.
     pub(super) terminal: Option<(u16, u16)>,
+}
+
+/// Where the project comes from.
+pub(super) enum ProjectSource {
+    /// It is this machine's own directory.
+    Here,
+    /// A directory of the engine's machine.
+    Far(PathBuf),
+    /// A volume with a copy.
+    Copy(String),
 }
 
 /// Where a sandbox has something mounted before any volume: a volume must not cover it.
@@ -82,8 +94,11 @@ impl Plan<'_> {
         let mut binds = userland
             .map(|userland| userland.binds.clone())
             .unwrap_or_default();
-        binds.push(Bind::writable(self.project, self.project));
-        binds.push(Bind::read_only(&self.resolv_conf, "/etc/resolv.conf"));
+        if let ProjectSource::Here = self.source {
+            binds.push(Bind::writable(self.project, self.project));
+        }
+        let resolv_conf = self.resolv_conf.as_ref();
+        binds.extend(resolv_conf.map(|file| Bind::read_only(file, "/etc/resolv.conf")));
         binds.extend(self.inside.volumes.iter().map(|volume| Bind {
             source: volume.source.clone(),
             target: volume.target.clone(),
@@ -118,6 +133,13 @@ impl Plan<'_> {
             self.inside.home_volume.as_deref(),
             &self.inside.home,
         ));
+        match &self.source {
+            ProjectSource::Here => {}
+            ProjectSource::Far(directory) => {
+                mounts.push(bind(&Bind::writable(directory, self.project)))
+            }
+            ProjectSource::Copy(name) => mounts.push(volume(Some(name), self.project)),
+        }
         let walls = container::hardened(facts);
         let memory = facts.memory / MEMORY_SHARE.1 * MEMORY_SHARE.0;
         HostConfig {
@@ -177,7 +199,10 @@ mod tests {
             inside,
             project: Path::new("/home/u/app"),
             meta: Some(PathBuf::from("/home/u/app/.vibepit")),
-            resolv_conf: PathBuf::from("/run/user/1/vibepit/0123456789abcdef/resolv.conf"),
+            source: ProjectSource::Here,
+            resolv_conf: Some(PathBuf::from(
+                "/run/user/1/vibepit/0123456789abcdef/resolv.conf",
+            )),
             filter: None,
             env: vec!["A=b".to_owned()],
             terminal: None,

@@ -181,6 +181,10 @@ struct Further {
 impl Further {
     /// Its process, while it runs.
     async fn pid(&self) -> Option<Pid> {
+        // Of another machine it would be anybody's here.
+        if self.engine.facts().remote {
+            return None;
+        }
         let found = self.engine.docker.inspect_exec(&self.id).await.ok()?;
         let pid = found.pid.filter(|_| found.running == Some(true))?;
         Pid::from_raw(i32::try_from(pid).ok()?)

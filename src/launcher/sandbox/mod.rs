@@ -16,9 +16,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use self::container::ProjectSource;
 use self::environment::Environment;
 use self::volume::Volume;
 use super::attach;
+use super::copy;
 use super::docker::Containers;
 use super::engine::Engine;
 use super::filter;
@@ -160,11 +162,28 @@ pub(crate) async fn start(
         .then(|| attach::size().unwrap_or((24, 80)));
     let http = proxy.listening.http.context("the proxy has no HTTP door")?;
     let environment = inside.environment(launch.request, http, terminal.is_some());
+    let remote = engine.facts().remote;
+    let mut kept = None;
+    let source = match (&launch.request.remote_path, remote) {
+        (_, false) => ProjectSource::Here,
+        (Some(directory), true) => ProjectSource::Far(directory.clone()),
+        (None, true) => {
+            let volume = containers.names.project_volume();
+            kept = Some(copy::make_volume(containers, &volume, undo).await?);
+            ProjectSource::Copy(volume)
+        }
+    };
     let plan = container::Plan {
         inside,
         project: launch.request.project.path(),
-        meta: launch.request.project.meta(),
-        resolv_conf: resolv_conf(launch, proxy)?,
+        source,
+        // Of another machine's project nothing is read here, and a copy is made without them.
+        meta: launch.request.project.meta().filter(|_| !remote),
+        // There, the one of the network's holder.
+        resolv_conf: match remote {
+            true => None,
+            false => Some(resolv_conf(launch, proxy)?),
+        },
         filter: filter::option_by_file(engine.facts(), &launch.directory.filter())
             .context("the filter of the sandbox's kernel calls could not be written")?,
         env: environment,
@@ -197,6 +216,11 @@ pub(crate) async fn start(
     project.still_there()?;
     made.context("the sandbox's container could not be made")?;
     signals.check()?;
+    if kept.is_some() {
+        launch.report.step("copying the project");
+        let copying = copy::upload(engine, &name, project, launch.id());
+        signals.unless_called_off(copying).await??;
+    }
     let command = inside.command.first().map_or("", String::as_str);
     let (output, input) = match attach::attach(engine, &name).await {
         Ok(streams) => streams,
@@ -211,6 +235,13 @@ pub(crate) async fn start(
         Err(_) => project.still_there()?,
     }
     started?;
+    if let Some(kept) = kept {
+        kept.keep();
+        launch.report.warning(
+            "the command works on a copy of the project on the engine's machine; vibepit pull \
+             brings here what it changes, also when the session is over",
+        );
+    }
     let job = Job {
         output: match terminal {
             Some(_) => Output::Terminal(Box::new(output)),

@@ -23,6 +23,10 @@ use super::super::session::Launch;
 /// [`ProjectError::Replaced`](super::super::ProjectError::Replaced), and then the sandbox is to be
 /// taken away.
 pub(super) async fn check(containers: &Containers<'_>, sandbox: &str) -> Result<()> {
+    if containers.engine.facts().remote {
+        // It has a copy, or a directory of that machine.
+        return Ok(());
+    }
     let launch = containers.launch;
     let project = &launch.request.project;
     let state = container::inspect(containers.engine, sandbox).await?.state;

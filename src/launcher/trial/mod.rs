@@ -115,6 +115,19 @@ pub(crate) async fn gate(
     report: &dyn Report,
     signals: &mut Signals,
 ) -> Result<Passed> {
+    if let Runtime::Docker(engine) = runtime
+        && engine.facts().remote
+    {
+        // The attack needs this machine's programs, and listeners on the engine's.
+        return match request.self_test {
+            SelfTest::Now => bail!(
+                "{} is not on this machine, and so far only engines on this machine can be tested; \
+                 run vibepit doctor there",
+                engine.facts()
+            ),
+            SelfTest::Once | SelfTest::Never => Ok(Passed(None)),
+        };
+    }
     let stamp = Stamp::of(runtime);
     match request.self_test {
         SelfTest::Never => return Ok(Passed(None)),
@@ -244,6 +257,7 @@ fn request(ground: &Ground, runtime_dir: &RuntimeDir, home: Option<PathBuf>) -> 
         home,
         name: None,
         image: None,
+        remote_path: None,
         purpose: Purpose::Command,
         command: [PROGRAM, "attack", "--stdin"].map(str::to_owned).to_vec(),
         env: Vec::new(),

@@ -9,8 +9,9 @@ use std::io;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use tokio::sync::mpsc;
 
-use self::files::Files;
+use self::files::{Cut, Files};
 use crate::api::{AUDIT_FILE_MAX, AUDIT_OLDER, AuditPlace, audit_file_name};
 
 pub(super) use self::files::Bounds;
@@ -41,7 +42,7 @@ struct Line<'a, T> {
 pub(super) struct Audit {
     /// The file that is written, as the person sees it.
     shown: PathBuf,
-    files: Files,
+    sink: Sink,
     session: String,
     project: Option<String>,
     pending: Vec<u8>,
@@ -51,7 +52,28 @@ pub(super) struct Audit {
     fault: Option<String>,
 }
 
+/// Where the lines go.
+enum Sink {
+    Files(Files),
+    /// To whoever writes them in our place.
+    Told(mpsc::Sender<String>),
+}
+
 impl Audit {
+    /// Hands its lines to somebody else.
+    pub(super) fn told(
+        to: mpsc::Sender<String>,
+        session: String,
+        project: Option<PathBuf>,
+    ) -> Self {
+        Self::with(
+            Sink::Told(to),
+            PathBuf::from("the audit log"),
+            session,
+            project,
+        )
+    }
+
     /// Opens it for appending.
     ///
     /// # Errors
@@ -62,16 +84,25 @@ impl Audit {
         session: String,
         project: Option<PathBuf>,
     ) -> io::Result<Self> {
-        Ok(Self {
-            shown: place.shown.join(audit_file_name(0)),
-            files: Files::open(&place.directory, bounds)?,
+        Ok(Self::with(
+            Sink::Files(Files::open(&place.directory, bounds)?),
+            place.shown.join(audit_file_name(0)),
+            session,
+            project,
+        ))
+    }
+
+    fn with(sink: Sink, shown: PathBuf, session: String, project: Option<PathBuf>) -> Self {
+        Self {
+            shown,
+            sink,
             session,
             project: project.map(|project| project.to_string_lossy().into_owned()),
             pending: Vec::new(),
             lost: 0,
             untold: 0,
             fault: None,
-        })
+        }
     }
 
     /// Adds a line to the next write. `fields` serialises as an object.
@@ -94,7 +125,10 @@ impl Audit {
         if self.pending.is_empty() {
             return false;
         }
-        let outcome = self.files.append(&self.pending);
+        let (outcome, replaced) = match &mut self.sink {
+            Sink::Files(files) => (files.append(&self.pending), files.was_replaced()),
+            Sink::Told(to) => (tell(to, &self.pending), false),
+        };
         let written = outcome
             .as_ref()
             .map_or_else(|cut| cut.written, |()| self.pending.len());
@@ -108,7 +142,7 @@ impl Audit {
         self.lost += lost;
         let shown = self.shown.display();
         self.fault = match outcome {
-            Ok(()) if self.files.was_replaced() => Some(format!(
+            Ok(()) if replaced => Some(format!(
                 "{shown} was taken away or replaced while the session wrote to it: what stood \
                  there is missing from the audit log"
             )),
@@ -132,6 +166,15 @@ impl Audit {
     pub(super) fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
     }
+}
+
+/// Does not wait: what is not taken now is lost, and counted.
+fn tell(to: &mpsc::Sender<String>, lines: &[u8]) -> Result<(), Cut> {
+    let lines = String::from_utf8_lossy(lines).into_owned();
+    to.try_send(lines).map_err(|_| Cut {
+        written: 0,
+        error: io::Error::other("the launcher does not take it"),
+    })
 }
 
 #[cfg(test)]

@@ -14,11 +14,11 @@ use crate::docker::NO_NAMES;
 use crate::support::{Bench, closed_port, engine, require};
 
 /// An image with nothing but a shell, taken away at the end.
-struct Busybox(String);
+pub(crate) struct Busybox(pub(crate) String);
 
 impl Busybox {
     /// `None` where there is no static busybox to make it of.
-    fn import() -> Option<Self> {
+    pub(crate) fn import() -> Option<Self> {
         let program = fs::read("/bin/busybox").ok()?;
         // Each is an image of its own, so that taking one away takes no other's.
         static MADE: AtomicU32 = AtomicU32::new(0);

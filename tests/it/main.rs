@@ -51,6 +51,7 @@ mod peers;
 mod podman;
 mod project;
 mod project_leavings;
+mod remote;
 mod saving;
 mod scripts;
 mod sessions;

@@ -84,6 +84,7 @@ impl Launched {
             tls: Some(keys.server.clone()),
             decisions: None,
             audit: None,
+            audit_over_output: false,
             host: HostAccess::Loopback,
             lifeline: Some(lifeline_socket),
         };

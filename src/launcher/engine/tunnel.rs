@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -103,9 +103,11 @@ async fn supervise(mut ssh: Ssh, end: SshEnd, directory: PathBuf, up: watch::Sen
     }
 }
 
-/// A running `ssh`. Its input, which keeps it there, is the child's.
+/// A running `ssh`.
 struct Ssh {
     child: Child,
+    /// Keeps it there. (Waiting for a child closes what input it has itself.)
+    _input: ChildStdin,
 }
 
 impl Ssh {
@@ -147,6 +149,7 @@ impl Ssh {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| io::Error::new(error.kind(), format!("ssh: {error}")))?;
+        let input = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let output = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let errors = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut output = BufReader::new(output).lines();
@@ -166,7 +169,13 @@ impl Ssh {
                 tokio::spawn(async move {
                     let _ = tokio::io::copy(&mut { errors }, &mut tokio::io::sink()).await;
                 });
-                Ok((Self { child }, person))
+                Ok((
+                    Self {
+                        child,
+                        _input: input,
+                    },
+                    person,
+                ))
             }
             Ok(_) => Err(io::Error::other(said(errors).await)),
             Err(_) => Err(io::Error::new(

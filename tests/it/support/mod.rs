@@ -19,6 +19,7 @@ mod require;
 mod resolver;
 mod running;
 mod sandbox;
+mod sshd;
 mod tls;
 mod wire;
 
@@ -33,6 +34,7 @@ pub(crate) use require::{ROOTLESS_SCRIPTS, require};
 pub(crate) use resolver::{Resolver, Says};
 pub(crate) use running::Running;
 pub(crate) use sandbox::{Bench, START, Shell, sessions_in, with_engine};
+pub(crate) use sshd::Sshd;
 pub(crate) use tls::Authority;
 pub(crate) use wire::{Message, Wire, unescaped};
 

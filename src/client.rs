@@ -25,6 +25,7 @@ use crate::api::{
     AddBody, Added, Connections, DecideBody, Decided, Event, Explanation, Fault, Health, Logs,
     Pending, Reloaded, RevokeBody, Revoked, Rules, Session, Stats,
 };
+use crate::policy::{Scope, Verdict};
 use crate::transport::{tls, unix};
 
 /// As much of an answer as is read into memory: a million rules are larger, and are an error.
@@ -107,16 +108,39 @@ pub enum ClientError {
     NoEnd,
 }
 
+/// Saves decisions on this machine, for a session on another one, which has no place for them.
+pub trait Saves: Send + Sync {
+    /// Saves what was decided, and says where; an error is one sentence.
+    fn save(&self, scope: Scope, verdict: Verdict, entries: &[String]) -> Result<PathBuf, String>;
+
+    /// Takes back what was saved of these entries; an error is one sentence.
+    fn forget(&self, entries: &[String]) -> Result<(), String>;
+}
+
 /// Speaks to one control plane.
-#[derive(Debug)]
 pub struct Client {
     ends: Ends,
+    saves: Option<Box<dyn Saves>>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({:?})", self.ends)
+    }
 }
 
 impl Client {
     /// A client of the control plane at these ends. Connects with the first call.
     pub fn new(ends: Ends) -> Self {
-        Self { ends }
+        Self { ends, saves: None }
+    }
+
+    /// The same, which saves what its session cannot save.
+    pub fn saving(self, saves: Box<dyn Saves>) -> Self {
+        Self {
+            saves: Some(saves),
+            ..self
+        }
     }
 
     /// GET /session.
@@ -131,7 +155,9 @@ impl Client {
 
     /// POST /allow.
     pub async fn allow(&self, body: &AddBody) -> Result<Added, ClientError> {
-        self.post("/allow", body).await
+        let mut added: Added = self.post("/allow", body).await?;
+        self.save_added(body, Verdict::Allow, &mut added);
+        Ok(added)
     }
 
     /// GET /pending-domains.
@@ -149,22 +175,30 @@ impl Client {
         id: &str,
         body: &DecideBody,
     ) -> Result<Decided, ClientError> {
-        self.post(&format!("/approve-domain/{id}"), body).await
+        let decided = self.post(&format!("/approve-domain/{id}"), body).await?;
+        Ok(self.save_decided(body, decided))
     }
 
     /// POST /deny-domain/{id}.
     pub async fn deny_request(&self, id: &str, body: &DecideBody) -> Result<Decided, ClientError> {
-        self.post(&format!("/deny-domain/{id}"), body).await
+        let decided = self.post(&format!("/deny-domain/{id}"), body).await?;
+        Ok(self.save_decided(body, decided))
     }
 
     /// POST /deny.
     pub async fn deny(&self, body: &AddBody) -> Result<Added, ClientError> {
-        self.post("/deny", body).await
+        let mut added: Added = self.post("/deny", body).await?;
+        self.save_added(body, Verdict::Deny, &mut added);
+        Ok(added)
     }
 
     /// POST /revoke.
     pub async fn revoke(&self, body: &RevokeBody) -> Result<Revoked, ClientError> {
-        self.post("/revoke", body).await
+        let mut revoked: Revoked = self.post("/revoke", body).await?;
+        if let Some(saves) = &self.saves {
+            revoked.save_error = saves.forget(&body.entries).err();
+        }
+        Ok(revoked)
     }
 
     /// GET /connections.
@@ -228,6 +262,37 @@ impl Client {
         Ok(transport)
     }
 
+    /// What was to be saved, and holds for the session only because the session cannot save.
+    fn save(&self, scope: Option<Scope>, verdict: Verdict, entries: &[String]) -> Option<Kept> {
+        let scope = scope.filter(|scope| matches!(scope, Scope::Project | Scope::Global))?;
+        let outcome = self.saves.as_ref()?.save(scope, verdict, entries);
+        Some(Kept { scope, outcome })
+    }
+
+    fn save_added(&self, body: &AddBody, verdict: Verdict, added: &mut Added) {
+        if added.save_error.is_none() {
+            return;
+        }
+        let entries: Vec<String> = added.added.iter().chain(&added.existing).cloned().collect();
+        if let Some(kept) = self.save(body.scope, verdict, &entries) {
+            kept.enter(&mut added.scope, &mut added.saved_to, &mut added.save_error);
+        }
+    }
+
+    fn save_decided(&self, body: &DecideBody, mut decided: Decided) -> Decided {
+        let entries: Vec<String> = decided.entry.iter().cloned().collect();
+        if decided.save_error.is_some()
+            && let Some(kept) = self.save(body.scope, decided.verdict, &entries)
+        {
+            kept.enter(
+                &mut decided.scope,
+                &mut decided.saved_to,
+                &mut decided.save_error,
+            );
+        }
+        decided
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.call(Method::GET, path, Bytes::new()).await
     }
@@ -271,6 +336,30 @@ impl Client {
         match &self.ends.tcp {
             Some(end) => Ok((over_tls(end, method, path, body).await?, Transport::Tls)),
             None => Err(unreachable),
+        }
+    }
+}
+
+/// What became of a decision that was saved here.
+struct Kept {
+    scope: Scope,
+    outcome: Result<PathBuf, String>,
+}
+
+impl Kept {
+    fn enter(
+        self,
+        scope: &mut Scope,
+        saved_to: &mut Option<PathBuf>,
+        save_error: &mut Option<String>,
+    ) {
+        match self.outcome {
+            Ok(path) => {
+                *scope = self.scope;
+                *saved_to = Some(path);
+                *save_error = None;
+            }
+            Err(why) => *save_error = Some(why),
         }
     }
 }

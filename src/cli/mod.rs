@@ -31,6 +31,7 @@ mod reach;
 mod requests;
 mod rules;
 mod run;
+mod saved;
 mod sessions;
 mod start;
 mod status;

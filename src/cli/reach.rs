@@ -11,6 +11,7 @@ use crate::transport::tls;
 use super::args::Reach;
 use super::failure::{Failure, Kind};
 use super::output::{Output, printable};
+use super::saved;
 
 /// The session that is meant.
 pub(super) async fn session(reach: &Reach, out: &Output) -> Result<Found, Failure> {
@@ -60,6 +61,10 @@ pub(super) async fn client_of(
         None => None,
     };
     let client = Client::new(Ends { socket, tcp });
+    let client = match saved::of(&found.record) {
+        Some(saves) => client.saving(saves),
+        None => client,
+    };
     if out.verbose {
         let transport = client.transport().await?;
         out.note(format!("session {} over {transport:?}", found.record.id));

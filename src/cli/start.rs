@@ -13,7 +13,7 @@ use crate::session::{Found, RuntimeDir, live};
 use super::args::start::{RuntimeChoice, StartArgs};
 use super::failure::{Failure, Kind};
 use super::output::{Output, printable};
-use super::policy;
+use super::{policy, saved};
 
 /// A session that can be started: everything that was typed is understood, and nothing is made.
 pub(super) struct Prepared {
@@ -47,8 +47,10 @@ pub(super) fn prepare(
         let config = policy::config().map_err(|failure| anyhow::anyhow!(failure.message))?;
         Ok(policy::document(config, &flags))
     });
+    let directory = project.path().to_owned();
     Ok(Prepared {
         request: Request {
+            decisions: Arc::new(move || saved::rules(&directory)),
             runtime_dir,
             project,
             off_limits,

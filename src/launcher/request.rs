@@ -7,12 +7,15 @@ use super::attach;
 use super::offlimits::OffLimits;
 use super::project::Project;
 use super::sandbox::{Variable, VolumeSpec};
-use crate::api::PolicyDocument;
+use crate::api::{PolicyDocument, RuleGroup};
 use crate::session::RuntimeDir;
 
 /// Reads the configuration as it is now: at the start, and whenever a session is told to reload.
 /// An error's text is shown to the person.
 pub type Policy = Arc<dyn Fn() -> anyhow::Result<PolicyDocument> + Send + Sync>;
+
+/// Reads saved decisions as they are now.
+pub type Saved = Arc<dyn Fn() -> anyhow::Result<Vec<RuleGroup>> + Send + Sync>;
 
 /// A session to be started.
 pub struct Request {
@@ -42,6 +45,9 @@ pub struct Request {
     pub allow_userns: bool,
     /// What the proxy admits.
     pub policy: Policy,
+    /// What is saved for this project and for all: for a proxy on another machine, which cannot
+    /// read it.
+    pub decisions: Saved,
     /// Whether a throw-away sandbox has to hold before the session starts.
     pub self_test: SelfTest,
     /// Where a session that is thrown away keeps its decisions and its audit log, in the place of

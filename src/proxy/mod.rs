@@ -23,6 +23,7 @@ mod resolve;
 mod serve;
 mod sockets;
 
+pub use decisions::{Decisions, DecisionsError, Saved};
 #[doc(hidden)]
 pub use doors::dns::read_and_answer as read_dns;
 pub use reload::Reload;

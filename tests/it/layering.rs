@@ -34,7 +34,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "client",
-        may_name: &["transport", "api"],
+        may_name: &["transport", "api", "policy"],
         why: "it is one typed call for each action; who calls brings the rest",
     },
     Room {

@@ -169,6 +169,43 @@ fn on_another_machine_a_command_has_its_exit_code_and_a_session_can_be_kept() {
 }
 
 #[test]
+fn what_is_decided_for_good_is_saved_on_this_machine_and_holds_in_the_next_session() {
+    let Some(far) = Far::new() else { return };
+    let mut vibepit = far.vibepit();
+    vibepit.args(["run", "--image", &far.image.0, "--", "sh"]);
+    let mut shell = Shell::spawn(&mut vibepit);
+    assert_eq!(shell.ask("echo here"), "here\n");
+    let said: Value = serde_json::from_str(
+        &far.cli(&["allow", "--scope", "project", "--json", "saved.example"])
+            .ok(),
+    )
+    .expect("JSON");
+    assert_eq!(said["scope"], "project", "{said}");
+    let file = said["saved_to"].as_str().expect("a file").to_owned();
+    let saved = fs::read_to_string(&file).expect("it is on this machine");
+    assert!(saved.contains("saved.example"), "{saved}");
+    far.cli(&["deny", "--scope", "global", "never.example"])
+        .ok();
+    assert_eq!(shell.end().0, Some(0));
+    far.cli(&["pull"]).ok();
+
+    let mut vibepit = far.vibepit();
+    vibepit.args(["run", "--image", &far.image.0, "--", "sh"]);
+    let mut shell = Shell::spawn(&mut vibepit);
+    assert_eq!(shell.ask("echo here"), "here\n");
+    let rules = far.cli(&["rules"]).ok();
+    for rule in ["saved.example", "never.example"] {
+        assert!(rules.contains(rule), "{rule}: {rules}");
+    }
+    far.cli(&["revoke", "saved.example"]);
+    let saved = fs::read_to_string(&file).expect("the file");
+    assert!(!saved.contains("saved.example"), "{saved}");
+    assert_eq!(shell.end().0, Some(0));
+    far.cli(&["pull"]).ok();
+    far.bench.is_clean();
+}
+
+#[test]
 fn a_directory_of_the_other_machine_is_worked_on_where_it_is() {
     let Some(far) = Far::new() else { return };
     let there = tempfile::tempdir().expect("a directory");

@@ -45,7 +45,7 @@ pub(super) async fn start(
     let control = SocketAddr::from(([127, 0, 0, 1], CONTROL_PORT_NUMBER));
     let relay = Relay::open(engine, names.proxy(), program, control).await?;
     let minted = pki::mint(OffsetDateTime::now_utc())?;
-    let source = Source::far(&launch.request.policy);
+    let source = Source::far(&launch.request.policy, &launch.request.decisions);
     let inspected = super::super::container::inspect(engine, &names.proxy()).await?;
     let document = Document {
         session: identity(containers),

@@ -8,6 +8,7 @@ mod stamp;
 mod targets;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -258,6 +259,7 @@ fn request(ground: &Ground, runtime_dir: &RuntimeDir, home: Option<PathBuf>) -> 
         name: None,
         image: None,
         remote_path: None,
+        decisions: Arc::new(|| Ok(Vec::new())),
         purpose: Purpose::Command,
         command: [PROGRAM, "attack", "--stdin"].map(str::to_owned).to_vec(),
         env: Vec::new(),

@@ -202,7 +202,11 @@ impl State {
     }
 
     fn can_hold(&self, scope: Scope) -> Result<(), Fault> {
-        let project = self.decisions.as_ref().is_some_and(|d| d.has_project());
+        let project = match &self.decisions {
+            Some(decisions) => decisions.has_project(),
+            // Whoever decides saves it, where the project is.
+            None => self.identity.project_dir.is_some(),
+        };
         match scope {
             Scope::Project if !project => Err(Fault::bad_request(
                 "this session has no project: choose scope session or global",
@@ -226,7 +230,11 @@ impl State {
                 let (decisions, entries) = (Arc::clone(decisions), entries.to_vec());
                 blocking(move || decisions.save(scope, verdict, &entries)).await
             }
-            None => Err("this session has no place for saved decisions".to_owned()),
+            None => Err(
+                "this session has no place for saved decisions: vibepit's own commands save them \
+                 on the machine where it was started"
+                    .to_owned(),
+            ),
         };
         match outcome {
             Ok(path) => Saving {

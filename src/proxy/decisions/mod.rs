@@ -31,17 +31,19 @@ const LOCK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A decision that is saved.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Saved {
+pub struct Saved {
     /// [`Scope::Project`] or [`Scope::Global`].
-    pub(super) scope: Scope,
-    pub(super) verdict: Verdict,
-    pub(super) entry: Entry,
+    pub scope: Scope,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// About what.
+    pub entry: Entry,
 }
 
 /// Why decisions cannot be read or saved: one sentence that names the file.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct DecisionsError(String);
+pub struct DecisionsError(String);
 
 impl DecisionsError {
     fn about(path: &Path, what: impl fmt::Display) -> Self {
@@ -51,12 +53,13 @@ impl DecisionsError {
 
 /// The files of saved decisions.
 #[derive(Debug, Clone)]
-pub(super) struct Decisions {
+pub struct Decisions {
     place: DecisionsPlace,
 }
 
 impl Decisions {
-    pub(super) fn new(place: DecisionsPlace) -> Self {
+    /// Those at this place.
+    pub fn new(place: DecisionsPlace) -> Self {
         Self { place }
     }
 
@@ -69,7 +72,7 @@ impl Decisions {
     ///
     /// # Errors
     /// When a file cannot be read, or holds something that it must not; line and column are said.
-    pub(super) fn load(&self) -> Result<Vec<Saved>, DecisionsError> {
+    pub fn load(&self) -> Result<Vec<Saved>, DecisionsError> {
         let mut saved = Vec::new();
         for scope in [Scope::Global, Scope::Project] {
             let Some(name) = self.name(scope) else {
@@ -95,7 +98,7 @@ impl Decisions {
     ///
     /// # Errors
     /// When that is not possible; the file is as it was.
-    pub(super) fn save(
+    pub fn save(
         &self,
         scope: Scope,
         verdict: Verdict,
@@ -112,7 +115,7 @@ impl Decisions {
     ///
     /// # Errors
     /// When that is not possible.
-    pub(super) fn forget(&self, entries: &[Entry]) -> Result<(), DecisionsError> {
+    pub fn forget(&self, entries: &[Entry]) -> Result<(), DecisionsError> {
         for scope in [Scope::Global, Scope::Project] {
             if let Some(name) = self.name(scope) {
                 self.change(&name, |content| content.take(entries))?;

@@ -1,0 +1,60 @@
+//! Saved decisions of sessions on other machines: they are kept on this one, by whoever decides.
+
+use std::path::{Path, PathBuf};
+
+use crate::api::{DecisionsPlace, RuleGroup};
+use crate::client::Saves;
+use crate::config;
+use crate::policy::{Entry, Origin, Scope, Verdict};
+use crate::proxy::Decisions;
+use crate::session::Record;
+
+/// The files on this machine.
+struct Here(Decisions);
+
+/// What saves for this session, if it is on another machine: such a one has a sandbox, and no
+/// control socket.
+pub(super) fn of(record: &Record) -> Option<Box<dyn Saves>> {
+    let far = record.control.socket.is_none() && record.sandbox.is_some();
+    let project = record.project_dir.as_deref().filter(|_| far)?;
+    Some(Box::new(Here(decisions(project).ok()?)))
+}
+
+/// What is saved for all sessions and for this project, as rules of the start.
+pub(super) fn rules(project: &Path) -> anyhow::Result<Vec<RuleGroup>> {
+    let groups = decisions(project)?.load()?.into_iter();
+    let group = |saved: crate::proxy::Saved| RuleGroup {
+        verdict: saved.verdict,
+        origin: Origin::Decision,
+        entries: vec![saved.entry],
+    };
+    Ok(groups.map(group).collect())
+}
+
+fn decisions(project: &Path) -> anyhow::Result<Decisions> {
+    let directory = config::decisions_dir()?;
+    Ok(Decisions::new(DecisionsPlace {
+        shown: directory.clone(),
+        directory,
+        project: Some(config::project_slug(project)),
+    }))
+}
+
+fn parsed(entries: &[String]) -> Result<Vec<Entry>, String> {
+    let entries = entries.iter().map(|text| Entry::parse_forced(text));
+    entries
+        .collect::<Result<_, _>>()
+        .map_err(|error| error.to_string())
+}
+
+impl Saves for Here {
+    fn save(&self, scope: Scope, verdict: Verdict, entries: &[String]) -> Result<PathBuf, String> {
+        let saved = self.0.save(scope, verdict, &parsed(entries)?);
+        saved.map_err(|error| error.to_string())
+    }
+
+    fn forget(&self, entries: &[String]) -> Result<(), String> {
+        let forgotten = self.0.forget(&parsed(entries)?);
+        forgotten.map_err(|error| error.to_string())
+    }
+}

@@ -115,6 +115,10 @@ impl Pull {
         };
         let outcome = match (&change.item, found.is_dir()) {
             (Some(Item::Directory), true) => Ok(()),
+            // Nothing was there when the two sides were compared.
+            (_, false) if change.kind == ChangeKind::Added => {
+                bail!("something else has come to be there meanwhile; pull once more")
+            }
             (_, true) => fs::remove_dir(&path),
             (_, false) => fs::remove_file(&path),
         };

@@ -10,7 +10,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, Ran, Running, binary, require};
+use crate::support::{Home, Ran, Running, binary, own_loopback, require};
 
 /// What came of an attack: outcome and what was seen, by name.
 struct Attacked(Vec<Value>);
@@ -241,7 +241,8 @@ fn a_name_server_that_knows_more_than_it_should_is_not_held() {
         return;
     }
     let home = Home::new();
-    let server = UdpSocket::bind("127.86.81.53:53").expect("a port");
+    let ip = own_loopback();
+    let server = UdpSocket::bind((ip, 53)).expect("a port");
     thread::spawn(move || {
         let mut question = [0; 512];
         while let Ok((length, from)) = server.recv_from(&mut question) {
@@ -253,12 +254,12 @@ fn a_name_server_that_knows_more_than_it_should_is_not_held() {
         }
     });
     let targets = json!({
-        "own_name_server": ["127.86.81.53", "unlisted.example"],
-        "name_servers": ["127.86.81.53:53"],
+        "own_name_server": [ip, "unlisted.example"],
+        "name_servers": [format!("{ip}:53")],
     });
     let attacked = Attacked::by(&home, &[], &targets);
     attacked.is_open("dns-unlisted", "it has an answer");
-    attacked.is_open("dns-elsewhere", "127.86.81.53:53 answered a question");
+    attacked.is_open("dns-elsewhere", &format!("{ip}:53 answered a question"));
 }
 
 #[test]

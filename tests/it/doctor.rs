@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -413,6 +414,66 @@ fn on_an_engine_that_does_not_close_its_containers_no_session_starts() {
     bench.is_clean();
 }
 
+/// CTL-010, over TCP: an engine that is reached by its port is somebody else's machine.
+#[test]
+fn a_sandbox_on_an_engine_elsewhere_is_attacked_too_with_nothing_of_this_machine() {
+    if !require("docker") {
+        return;
+    }
+    let bench = Bench::new(NO_NAMES);
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("tcp://{}", port.local_addr().expect("its address"));
+    thread::spawn(move || {
+        for caller in port.incoming() {
+            let caller = caller.expect("a caller");
+            let engine = UnixStream::connect(engine::socket()).expect("the engine");
+            let (mut from, mut to) = (
+                caller.try_clone().expect("it"),
+                engine.try_clone().expect("it"),
+            );
+            thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Write);
+            });
+            let (mut from, mut to) = (engine, caller);
+            thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Write);
+            });
+        }
+    });
+    let mut command = vibepit(&bench);
+    command
+        .env("DOCKER_HOST", address)
+        .args(["doctor", "--json"]);
+    let ran = Ran::of(&mut command);
+    let answer = json(&ran);
+    assert_eq!(answer["attack"]["error"], Value::Null, "{answer}");
+    let findings = findings(&answer["attack"]["findings"]);
+    for (name, (outcome, seen)) in &findings {
+        assert_ne!(outcome, "not_held", "{name}: {seen}");
+    }
+    for name in [
+        "direct",
+        "gateways",
+        "proxy-outside",
+        "proxy-to-control",
+        "privileges",
+        "vsock",
+        "proc-roots",
+        "arrivals",
+    ] {
+        assert_eq!(findings[name].0, "held", "{name}");
+    }
+    assert!(!findings.contains_key("home"));
+    assert_eq!(ran.code, Some(0));
+    bench.is_clean();
+    assert_eq!(
+        fs::read_dir(scratch(&bench)).expect("a directory").count(),
+        0
+    );
+}
+
 /// An engine that drops no capability: the tests' own, with somebody between.
 struct Weak {
     socket: PathBuf,
@@ -461,7 +522,7 @@ fn relay(mut from: UnixStream, mut to: UnixStream, change: impl Fn(&mut [u8]) ->
             break;
         }
     }
-    let _ = to.shutdown(std::net::Shutdown::Write);
+    let _ = to.shutdown(Shutdown::Write);
 }
 
 fn weaken(piece: &mut [u8]) -> usize {

@@ -169,7 +169,9 @@ pub(crate) async fn start(
         (Some(directory), true) => ProjectSource::Far(directory.clone()),
         (None, true) => {
             let volume = containers.names.project_volume();
-            kept = Some(copy::make_volume(containers, &volume, undo).await?);
+            let made = copy::make_volume(containers, &volume, undo).await?;
+            // Nobody works in a sandbox that is thrown away.
+            kept = launch.request.throw_away.is_none().then_some(made);
             ProjectSource::Copy(volume)
         }
     };

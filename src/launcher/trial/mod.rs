@@ -20,12 +20,14 @@ use self::ground::Ground;
 use self::listeners::Listeners;
 use self::stamp::Stamp;
 use super::docker;
+use super::image;
 use super::local;
 use super::offlimits::OffLimits;
 use super::project::Project;
 use super::proxy::Proxy;
 use super::report::{Pull, Report};
 use super::request::{Purpose, Request, SelfTest};
+use super::sandbox::Variable;
 use super::session::{Launch, Runtime, Started};
 use super::signals::Signals;
 use super::undo::Undo;
@@ -116,19 +118,6 @@ pub(crate) async fn gate(
     report: &dyn Report,
     signals: &mut Signals,
 ) -> Result<Passed> {
-    if let Runtime::Docker(engine) = runtime
-        && engine.facts().remote
-    {
-        // The attack needs this machine's programs, and listeners on the engine's.
-        return match request.self_test {
-            SelfTest::Now => bail!(
-                "{} is not on this machine, and so far only engines on this machine can be tested; \
-                 run vibepit doctor there",
-                engine.facts()
-            ),
-            SelfTest::Once | SelfTest::Never => Ok(Passed(None)),
-        };
-    }
     let stamp = Stamp::of(runtime);
     match request.self_test {
         SelfTest::Never => return Ok(Passed(None)),
@@ -212,7 +201,8 @@ impl Trial {
         depth: Depth,
         signals: &mut Signals,
     ) -> Result<Vec<Finding>> {
-        let request = request(&self.ground, &self.runtime_dir, self.home.clone())?;
+        let home = self.home.clone();
+        let request = request(runtime, &self.ground, &self.runtime_dir, home).await?;
         let launch = Launch {
             request: &request,
             report: &Silent,
@@ -247,11 +237,14 @@ impl Trial {
 }
 
 /// A request for a session that nobody works in.
-fn request(ground: &Ground, runtime_dir: &RuntimeDir, home: Option<PathBuf>) -> Result<Request> {
-    let program = std::fs::read_link("/proc/self/exe")
-        .context("the running vibepit does not find its own executable")?;
+async fn request(
+    runtime: &Runtime,
+    ground: &Ground,
+    runtime_dir: &RuntimeDir,
+    home: Option<PathBuf>,
+) -> Result<Request> {
     let off_limits = OffLimits::default();
-    Ok(Request {
+    let mut request = Request {
         runtime_dir: RuntimeDir::open_or_create_at(runtime_dir.path())?,
         project: Project::find(&ground.project(), home.as_deref(), &off_limits)?,
         off_limits,
@@ -261,14 +254,35 @@ fn request(ground: &Ground, runtime_dir: &RuntimeDir, home: Option<PathBuf>) -> 
         remote_path: None,
         decisions: Arc::new(|| Ok(Vec::new())),
         purpose: Purpose::Command,
-        command: [PROGRAM, "attack", "--stdin"].map(str::to_owned).to_vec(),
+        command: Vec::new(),
         env: Vec::new(),
-        volumes: vec![format!("{}:{PROGRAM}:ro", program.display()).parse()?],
+        volumes: Vec::new(),
         policy: targets::policy(),
         allow_userns: false,
         self_test: SelfTest::Never,
         throw_away: Some(ground.state()),
-    })
+    };
+    let program = match runtime {
+        // Nothing of this machine is there: but the image of the proxy is, which has all it needs.
+        Runtime::Docker(engine) if engine.facts().remote => {
+            let executable = image::of_this_process(&engine.docker).await?;
+            request.image = Some(executable.image.0);
+            if !executable.library_path.is_empty() {
+                let libraries = format!("LD_LIBRARY_PATH={}", executable.library_path);
+                request.env.push(Variable::parse(&libraries, |_| None)?);
+            }
+            executable.program
+        }
+        Runtime::Docker(_) | Runtime::Local => {
+            let program = std::fs::read_link("/proc/self/exe")
+                .context("the running vibepit does not find its own executable")?;
+            let volume = format!("{}:{PROGRAM}:ro", program.display());
+            request.volumes.push(volume.parse()?);
+            PROGRAM.to_owned()
+        }
+    };
+    request.command = [&*program, "attack", "--stdin"].map(str::to_owned).to_vec();
+    Ok(request)
 }
 
 /// One finding a line, and nothing else.

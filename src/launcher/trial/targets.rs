@@ -33,6 +33,14 @@ const CONTROL: u16 = 3129;
 /// Where engines listen when somebody has told them to listen to the network.
 const ENGINES: [u16; 2] = [2375, 2376];
 
+/// Where engines' sockets usually are.
+const ENGINES_SOCKETS: [&str; 4] = [
+    "/run/docker.sock",
+    "/var/run/docker.sock",
+    "/run/podman/podman.sock",
+    "/run/containerd/containerd.sock",
+];
+
 /// How many of anything are tried.
 const MOST: usize = 256;
 
@@ -87,12 +95,13 @@ pub(super) async fn of(
         launch.directory.socket_dir().join("launcher.sock"),
     ];
     paths.extend(around.socket);
+    paths.extend(ENGINES_SOCKETS.map(PathBuf::from));
     paths.extend(listening(&sockets, '/').map(PathBuf::from));
     let mut names = vec![listeners.name().to_owned()];
     names.extend(listening(&sockets, '@').map(|name| name[1..].to_owned()));
     let parent = getppid().as_raw();
     let us = i32::try_from(std::process::id()).unwrap_or(0);
-    Targets {
+    let mut targets = Targets {
         network: places.network(),
         name_servers: places.name_servers(),
         own_name_server: proxy
@@ -120,7 +129,21 @@ pub(super) async fn of(
             .ok()
             .map(|link| link.display().to_string()),
         variables: VARIABLES.map(str::to_owned).to_vec(),
+    };
+    if around.remote {
+        elsewhere(&mut targets);
     }
+    targets
+}
+
+/// What of this machine means nothing on the engine's: there, what every machine has stands for it.
+fn elsewhere(targets: &mut Targets) {
+    targets.hidden.retain(|line| line.name == "roots-files");
+    // The image has none, and the engine's machine does.
+    targets.secret = Some(PathBuf::from("/usr/bin/env"));
+    targets.covered = None;
+    targets.processes.clear();
+    targets.variables.push("LD_LIBRARY_PATH".to_owned());
 }
 
 /// What a sandboxed command has when nobody passes anything on. `HOSTNAME` and `container` are
@@ -164,6 +187,8 @@ const SYSTEM: [&str; 18] = [
 /// What there is around a session whose runtime is an engine.
 #[derive(Default)]
 struct Around {
+    /// It is on another machine.
+    remote: bool,
     socket: Option<PathBuf>,
     gateways: Vec<IpAddr>,
     own: Option<IpAddr>,
@@ -185,6 +210,7 @@ impl Around {
             other_proxies(engine, &proxy)
         );
         Self {
+            remote: engine.facts().remote,
             socket: engine.facts().endpoint.unix_socket().map(Path::to_owned),
             gateways,
             own,

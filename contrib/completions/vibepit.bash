@@ -1098,7 +1098,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__proxy)
-            opts="-v -q -h --http --dns --control --tcp --config --allow --ask --reject --approval-timeout --name --stdin --hand-over --relay --json --color --verbose --quiet --help"
+            opts="-v -q -h --http --dns --control --tcp --config --allow --ask --reject --approval-timeout --name --stdin --hand-over --relay --patience --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1141,6 +1141,10 @@ _vibepit() {
                     return 0
                     ;;
                 --relay)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --patience)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -361,6 +361,7 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l approval-timeo
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l name -d 'The session\'s name; without one, `proxy`' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l hand-over -d 'Only open the doors, and hand them to the proxy that connects to this socket: how a launcher puts them where the sandbox is' -r -F
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l relay -d 'Carry one connection between standard input and output and this address: how a launcher on another machine reaches the control port' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l patience -d 'With --hand-over: end when the launcher has said nothing for so many seconds' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"

@@ -34,6 +34,9 @@ pub struct Document {
     pub audit: Option<AuditPlace>,
     /// The audit log goes to the launcher, as [`FromProxy::Audit`].
     pub audit_over_output: bool,
+    /// Seconds after which a proxy ends whose launcher has not said anything. Without it, its end is
+    /// that of its input.
+    pub patience: Option<u16>,
     /// How `host.vibepit` reaches the services of the host's loopback.
     pub host: HostAccess,
     /// A Unix socket at which the launcher holds every connection for as long as it lives: a
@@ -199,6 +202,15 @@ pub enum ToProxy {
     Policy(PolicyDocument),
     /// The answer to [`FromProxy::Reload`] when the configuration cannot be used: one sentence.
     ReloadFailed(String),
+    /// The launcher is there. Said again and again, where the connection may be lost.
+    Here {
+        /// The last number of [`FromProxy::Audit`] that was heard.
+        heard: u64,
+        /// The connection was lost, and what was said meanwhile.
+        again: bool,
+    },
+    /// The session is over.
+    End,
 }
 
 /// A line from the proxy's standard output.
@@ -211,8 +223,14 @@ pub enum FromProxy {
     Reload,
     /// The proxy does not start; one sentence says why.
     Failed(String),
-    /// Whole lines of the audit log, for a launcher on another machine to write.
-    Audit(String),
+    /// Whole lines of the audit log, for a launcher on another machine to write. They are said again
+    /// until they are known to be heard.
+    Audit {
+        /// Counts from 1.
+        number: u64,
+        /// The lines.
+        lines: String,
+    },
 }
 
 /// Where a proxy that is ready listens.

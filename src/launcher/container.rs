@@ -66,8 +66,9 @@ pub(crate) fn vibepit(
         working_dir: Some("/".to_owned()),
         open_stdin: Some(true),
         // The engine closes the input when its one client is gone, however it went: this is what
-        // ends what a launcher that was killed had started (measured).
-        stdin_once: Some(true),
+        // ends what a launcher that was killed had started (measured). On another machine the
+        // client may come back, and what is there has a patience of its own.
+        stdin_once: Some(!facts.remote),
         attach_stdin: Some(true),
         attach_stdout: Some(true),
         attach_stderr: Some(true),

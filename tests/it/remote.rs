@@ -2,9 +2,11 @@
 //! the other tests behind it. Nothing of this machine is mounted, as if it were another one.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::docker::NO_NAMES;
@@ -259,7 +261,7 @@ fn what_another_machine_cannot_give_is_refused_with_the_next_step() {
 }
 
 #[test]
-fn a_launcher_that_is_killed_takes_the_far_proxy_along_and_its_ssh() {
+fn a_launcher_that_is_killed_takes_its_ssh_along_and_the_rest_is_found_by_prune() {
     let Some(far) = Far::new() else { return };
     let mut vibepit = far.vibepit();
     vibepit.args([
@@ -273,17 +275,89 @@ fn a_launcher_that_is_killed_takes_the_far_proxy_along_and_its_ssh() {
     ]);
     let mut session = Shell::spawn(&mut vibepit);
     assert_eq!(session.line(), "runs");
-    let proxy = format!("vibepit-{}-proxy", far.bench.session());
+    let ssh = ssh_of(session.pid().as_raw());
     session.signal(Signal::SIGKILL);
     session.wait();
-    let stopped = engine::call("POST", &format!("/containers/{proxy}/wait"), b"");
-    assert_eq!(stopped.status(), 200, "{}", stopped.text());
+    while Path::new(&format!("/proc/{ssh}")).exists() {
+        std::thread::yield_now();
+    }
     let pruned = far.cli(&["prune"]).ok();
-    assert!(
-        pruned.contains("-socket") && pruned.contains("-sandbox"),
-        "{pruned}"
-    );
+    for part in ["-socket", "-sandbox", "-proxy", "-holder"] {
+        assert!(pruned.contains(part), "{part}: {pruned}");
+    }
     assert_eq!(far.tunnels(), 0);
     far.cli(&["pull"]).ok();
+    far.bench.is_clean();
+}
+
+/// The `ssh` that a process has started.
+fn ssh_of(parent: i32) -> i32 {
+    let processes = fs::read_dir("/proc").expect("processes").flatten();
+    let mut found = processes.filter_map(|entry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        // pid (comm) state ppid: proc_pid_stat(5).
+        let (head, rest) = stat.rsplit_once(") ")?;
+        let its_parent: i32 = rest.split(' ').nth(1)?.parse().ok()?;
+        (its_parent == parent && head.ends_with("(ssh")).then_some(pid)
+    });
+    found.next().expect("an ssh")
+}
+
+#[test]
+fn a_lost_connection_is_made_again_and_what_was_held_is_still_held() {
+    let Some(far) = Far::new() else { return };
+    let up = far.cli(&[
+        "up",
+        "--ask",
+        "--approval-timeout",
+        "5m",
+        "--image",
+        &far.image.0,
+    ]);
+    up.ok();
+    let ask = "wget -q -O - http://unlisted.example/ >answer 2>&1 & echo asked";
+    assert_eq!(far.cli(&["exec", "--", "sh", "-c", ask]).ok(), "asked\n");
+    let pending =
+        || -> Value { serde_json::from_str(&far.cli(&["pending", "--json"]).ok()).expect("JSON") };
+    let held = loop {
+        let held = pending();
+        if held["pending"][0]["id"].is_string() {
+            break held["pending"][0]["id"].clone();
+        }
+    };
+    let said: Value = serde_json::from_str(&far.cli(&["sessions", "--json"]).ok()).expect("JSON");
+    let (id, launcher) = (
+        said["sessions"][0]["id"]
+            .as_str()
+            .expect("an id")
+            .to_owned(),
+        said["sessions"][0]["pid"].as_i64().expect("a pid"),
+    );
+    let ssh = ssh_of(i32::try_from(launcher).expect("a pid"));
+    kill(Pid::from_raw(ssh), Signal::SIGKILL).expect("a signal");
+
+    assert_eq!(
+        pending()["pending"][0]["id"],
+        held,
+        "over the new connection"
+    );
+    assert_ne!(ssh_of(i32::try_from(launcher).expect("a pid")), ssh);
+    far.cli(&["deny", held.as_str().expect("an id")]).ok();
+    let waiting = "until [ -s answer ]; do sleep 0.1; done; cat answer";
+    let answer = far.cli(&["exec", "--", "sh", "-c", waiting]).ok();
+    assert!(answer.contains("403"), "{answer}");
+    far.cli(&["down"]).ok();
+    // Also what was said while nobody listened.
+    let audit = far
+        .bench
+        .home
+        .state()
+        .join(format!("vibepit/audit/{id}.jsonl"));
+    let audit = fs::read_to_string(audit).expect("the audit file");
+    for event in ["domain_request", "domain_deny", "session_end"] {
+        assert!(audit.contains(event), "{event}: {audit}");
+    }
+    far.cli(&["pull"]);
     far.bench.is_clean();
 }

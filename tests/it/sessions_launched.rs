@@ -85,6 +85,7 @@ impl Launched {
             decisions: None,
             audit: None,
             audit_over_output: false,
+            patience: None,
             host: HostAccess::Loopback,
             lifeline: Some(lifeline_socket),
         };

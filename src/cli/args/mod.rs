@@ -411,6 +411,9 @@ pub(super) struct ProxyArgs {
     /// another machine reaches the control port.
     #[arg(long, value_name = "ADDR", hide = true, conflicts_with_all = ["stdin", "hand_over"])]
     pub(super) relay: Option<SocketAddr>,
+    /// With --hand-over: end when the launcher has said nothing for so many seconds.
+    #[arg(long, value_name = "SECONDS", hide = true, requires = "hand_over")]
+    pub(super) patience: Option<u16>,
 }
 
 #[derive(Debug, Args)]

@@ -2,14 +2,17 @@
 //! namespace. Both say what became of it in one line of standard output, and live as long as
 //! their standard input is open.
 
+use std::collections::VecDeque;
 use std::future::pending;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines, Stdin, Stdout};
 use tokio::net::UnixStream;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 
 use super::signals::{Signal, Signals};
 use crate::api::{Document, DoorAddresses, FromProxy, PolicyDocument, ToProxy};
@@ -45,9 +48,12 @@ pub(super) async fn serve() -> Result<ExitCode, Failure> {
         },
         None => None,
     };
+    let (heard, hearing) = mpsc::unbounded_channel();
     let audit = document
         .audit_over_output
-        .then(|| hand_on(Arc::clone(&answers)));
+        .then(|| hand_on(Arc::clone(&answers), hearing));
+    let patience = document.patience.map(u64::from).map(Duration::from_secs);
+    let mut last = Instant::now();
     let proxy = match Proxy::start(document, reload, audit).await {
         Ok(proxy) => proxy,
         Err(error) => return refused(&answers, error.to_string()).await,
@@ -58,7 +64,14 @@ pub(super) async fn serve() -> Result<ExitCode, Failure> {
             line = input.next_line() => match line.ok().flatten() {
                 None => break "the launcher is gone",
                 Some(line) => {
+                    last = Instant::now();
                     let policy = match serde_json::from_str(&line) {
+                        Ok(ToProxy::Here { heard: number, again }) => {
+                            // Nobody listens where nothing is handed on.
+                            let _ = heard.send(Hearing::Heard(number, again));
+                            continue;
+                        }
+                        Ok(ToProxy::End) => break "the session was ended",
                         Ok(ToProxy::Policy(policy)) => Ok(policy),
                         Ok(ToProxy::ReloadFailed(why)) => Err(why),
                         Ok(ToProxy::Start(_)) => Err("the launcher starts twice".to_owned()),
@@ -69,6 +82,7 @@ pub(super) async fn serve() -> Result<ExitCode, Failure> {
                 }
             },
             () = ended(&mut lifeline) => break "the launcher is gone",
+            () = silent_for(last, patience) => break "the launcher has stayed away",
             signal = signals.next() => match signal {
                 Signal::End(_) => break "the session was ended",
                 Signal::Reload => { let _ = proxy.reload().await; }
@@ -76,23 +90,95 @@ pub(super) async fn serve() -> Result<ExitCode, Failure> {
         }
     };
     proxy.end(why).await;
+    let (done, over) = oneshot::channel();
+    if heard.send(Hearing::Over(done)).is_ok() {
+        let _ = over.await;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Audit lines that may wait to be said: some thousand each.
 const AUDIT_WAITING: usize = 64;
+/// Those that are said again if the connection was lost; what is more than that is lost.
+const AUDIT_UNHEARD: usize = 1024;
 
-/// Says the audit lines to the launcher, which writes them.
-fn hand_on(answers: Answers) -> mpsc::Sender<String> {
+/// What whoever says the audit lines is told.
+enum Hearing {
+    /// The launcher has those up to this number, and wants the rest again if its connection was
+    /// lost.
+    Heard(u64, bool),
+    /// Everything has been written: done when it has been said.
+    Over(oneshot::Sender<()>),
+}
+
+/// Says the audit lines to the launcher, which writes them, and says them again where the connection
+/// was lost.
+fn hand_on(
+    answers: Answers,
+    mut hearing: mpsc::UnboundedReceiver<Hearing>,
+) -> mpsc::Sender<String> {
     let (sender, mut lines) = mpsc::channel(AUDIT_WAITING);
+    let mut teller = Teller {
+        answers,
+        unheard: VecDeque::new(),
+        number: 0,
+    };
     tokio::spawn(async move {
-        while let Some(lines) = lines.recv().await {
-            if say(&answers, &FromProxy::Audit(lines)).await.is_err() {
-                break;
+        loop {
+            tokio::select! {
+                said = lines.recv() => match said {
+                    Some(lines) => teller.tell(lines).await,
+                    None => return,
+                },
+                Some(heard) = hearing.recv() => match heard {
+                    Hearing::Heard(number, again) => teller.heard(number, again).await,
+                    Hearing::Over(done) => {
+                        while let Ok(lines) = lines.try_recv() {
+                            teller.tell(lines).await;
+                        }
+                        let _ = done.send(());
+                    }
+                },
             }
         }
     });
     sender
+}
+
+/// Lines on their way. One that cannot be said now is said again when somebody listens.
+struct Teller {
+    answers: Answers,
+    unheard: VecDeque<(u64, String)>,
+    number: u64,
+}
+
+impl Teller {
+    async fn tell(&mut self, lines: String) {
+        self.number += 1;
+        let number = self.number;
+        self.unheard.push_back((number, lines.clone()));
+        if self.unheard.len() > AUDIT_UNHEARD {
+            self.unheard.pop_front();
+        }
+        let _ = say(&self.answers, &FromProxy::Audit { number, lines }).await;
+    }
+
+    async fn heard(&mut self, heard: u64, again: bool) {
+        self.unheard.retain(|(number, _)| *number > heard);
+        let wanted = self.unheard.iter().filter(|_| again);
+        for (number, lines) in wanted {
+            let (number, lines) = (*number, lines.clone());
+            let _ = say(&self.answers, &FromProxy::Audit { number, lines }).await;
+        }
+    }
+}
+
+/// Waits until nothing was said for so long.
+async fn silent_for(last: Instant, patience: Option<Duration>) {
+    match patience {
+        Some(patience) => sleep_until(last + patience).await,
+        None => pending().await,
+    }
 }
 
 /// Waits until the other side is gone. It never says anything.
@@ -105,7 +191,11 @@ async fn ended(lifeline: &mut Option<UnixStream>) {
 
 /// The holder of the sandbox's network namespace: opens the doors in it and hands them to the
 /// proxy. It lives as long as its launcher: a sandbox can only join what is there.
-pub(super) async fn hold(at: DoorAddresses, socket: &Path) -> Result<ExitCode, Failure> {
+pub(super) async fn hold(
+    at: DoorAddresses,
+    socket: &Path,
+    patience: Option<u16>,
+) -> Result<ExitCode, Failure> {
     let answers = Arc::new(Mutex::new(tokio::io::stdout()));
     let mut signals = Signals::new()?;
     let opened = async {
@@ -131,12 +221,21 @@ pub(super) async fn hold(at: DoorAddresses, socket: &Path) -> Result<ExitCode, F
         }
     };
     let mut handing_over = std::pin::pin!(handing_over);
+    let patience = patience.map(u64::from).map(Duration::from_secs);
+    let mut last = Instant::now();
     loop {
         tokio::select! {
             error = &mut handing_over => return refused(&answers, error.to_string()).await,
-            line = input.next_line() => if !matches!(line, Ok(Some(_))) {
-                return Ok(ExitCode::SUCCESS);
+            line = input.next_line() => match line {
+                Ok(Some(line)) => {
+                    last = Instant::now();
+                    if matches!(serde_json::from_str(&line), Ok(ToProxy::End)) {
+                        return Ok(ExitCode::SUCCESS);
+                    }
+                }
+                _ => return Ok(ExitCode::SUCCESS),
             },
+            () = silent_for(last, patience) => return Ok(ExitCode::SUCCESS),
             signal = signals.next() => if let Signal::End(_) = signal {
                 return Ok(ExitCode::SUCCESS);
             },

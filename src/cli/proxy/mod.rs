@@ -32,7 +32,7 @@ pub(super) async fn run(args: ProxyArgs, out: &Output) -> Result<ExitCode, Failu
     }
     match &args.hand_over {
         _ if args.stdin => launched::serve().await,
-        Some(socket) => launched::hold(door_addresses(&args), socket).await,
+        Some(socket) => launched::hold(door_addresses(&args), socket, args.patience).await,
         None => by_hand(args, out).await,
     }
 }
@@ -106,6 +106,7 @@ async fn serve_by_hand(
             shown: audit.clone(),
         }),
         audit_over_output: false,
+        patience: None,
         host: HostAccess::Loopback,
         lifeline: None,
     };

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use bollard::models::VolumeCreateRequest;
 use time::OffsetDateTime;
 
+use super::super::attach;
 use super::super::docker::Containers;
 use super::super::image::Executable;
 use super::super::pki;
@@ -20,7 +21,7 @@ use super::audit_file::AuditFile;
 use super::container::{self, CONTROL_PORT_NUMBER, SOCKET_DIR};
 use super::link::Link;
 use super::relay::Relay;
-use super::{Proxy, Source, answers, audit_dir, holder, identity, run};
+use super::{PATIENCE, Proxy, Source, answers, audit_dir, holder, identity, run};
 use crate::api::{Document, Doors, HostAccess};
 use crate::client::{Client, Ends, TlsEnd};
 use crate::transport::tls;
@@ -57,11 +58,14 @@ pub(super) async fn start(
         decisions: None,
         audit: None,
         audit_over_output: true,
+        patience: Some(PATIENCE),
         host: HostAccess::Sockets(PathBuf::from(SOCKET_DIR)),
         lifeline: None,
     };
     let audit = AuditFile::open(audit).context("the audit file cannot be opened")?;
-    let mut link = Link::to_far_proxy(output, input, document, source.into_reload(), audit);
+    let again = attach::again(engine, names.proxy());
+    let told = (document, source.into_reload());
+    let mut link = Link::to_far_proxy(output, input, told, audit, again);
     let listening = signals.unless_called_off(link.ready()).await??;
     let client = &minted.client;
     let config = tls::client_config(&client.ca, &client.cert, &client.key)?;

@@ -66,6 +66,7 @@ pub(crate) async fn start_here(
             shown: audit,
         }),
         audit_over_output: false,
+        patience: None,
         host: HostAccess::Loopback,
         lifeline: Some(socket_dir.join(lifeline::SOCKET)),
     };

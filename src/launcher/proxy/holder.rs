@@ -16,6 +16,7 @@ use super::super::container::{self, MIB};
 use super::super::engine::{Engine, Facts};
 use super::super::image::Executable;
 use super::super::labels::Names;
+use super::PATIENCE;
 use super::container::Plan;
 use super::link::Link;
 use crate::api::enclosure::{DNS_DOOR, HOSTNAME, HTTP_DOOR};
@@ -47,21 +48,30 @@ pub(super) async fn start(engine: &Engine, names: &Names) -> Result<Link> {
         .start_container(&name, None)
         .await
         .context("the container that holds the sandbox's network could not be started")?;
-    let mut link = Link::to_holder(output, input);
+    let again = engine.facts().remote.then(|| attach::again(engine, name));
+    let mut link = Link::to_holder(output, input, again);
     link.ready().await?;
     Ok(link)
 }
 
 fn body(facts: &Facts, names: &Names, plan: &Plan, executable: &Executable) -> ContainerCreateBody {
-    let arguments = [
+    let (http, dns, patience) = (
+        HTTP_DOOR.to_string(),
+        DNS_DOOR.to_string(),
+        PATIENCE.to_string(),
+    );
+    let mut arguments = vec![
         "proxy",
         "--hand-over",
         DOORS,
         "--http",
-        &HTTP_DOOR.to_string(),
+        &http,
         "--dns",
-        &DNS_DOOR.to_string(),
+        &dns,
     ];
+    if facts.remote {
+        arguments.extend(["--patience", &patience]);
+    }
     ContainerCreateBody {
         hostname: Some(HOSTNAME.to_owned()),
         labels: Some(names.labels("holder")),

@@ -7,10 +7,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use super::super::attach::{Channel, Demux};
 use super::audit_file::AuditFile;
@@ -32,6 +33,12 @@ const END: Duration = Duration::from_secs(10);
 pub(super) type Reload = Box<
     dyn Fn() -> Pin<Box<dyn Future<Output = Result<PolicyDocument, String>> + Send>> + Send + Sync,
 >;
+
+/// How often it is said that we are here, where the connection may be lost.
+const HERE: Duration = Duration::from_secs(5);
+
+/// Finds the other side again when the connection was lost; `None` when it is gone.
+pub(crate) type Again<R, W> = Box<dyn Fn() -> BoxFuture<'static, Option<(R, W)>> + Send + Sync>;
 
 /// A proxy or a holder that is being spoken to.
 pub(crate) struct Link {
@@ -58,16 +65,16 @@ impl Link {
     {
         let document = ToProxy::Start(Box::new(document));
         let speech = Speech::Framed(Demux::new(output));
-        Self::start("the proxy", speech, input, Some((document, reload)), None)
+        Self::start("the proxy", speech, input, Some((document, reload)))
     }
 
     /// The same with one on another machine, whose audit lines are written here.
     pub(super) fn to_far_proxy<R, W>(
         output: R,
         input: W,
-        document: Document,
-        reload: Reload,
+        (document, reload): (Document, Reload),
         audit: AuditFile,
+        again: Again<R, W>,
     ) -> Self
     where
         R: AsyncRead + Send + Unpin + 'static,
@@ -76,7 +83,7 @@ impl Link {
         let document = ToProxy::Start(Box::new(document));
         let speech = Speech::Framed(Demux::new(output));
         let told = Some((document, reload));
-        Self::start("the proxy", speech, input, told, Some(audit))
+        Self::start_far("the proxy", speech, input, told, Some(audit), Some(again))
     }
 
     /// The same with a process, whose standard output and standard error are two streams.
@@ -93,18 +100,18 @@ impl Link {
     {
         let document = ToProxy::Start(Box::new(document));
         let speech = Speech::<R>::Apart(Some(Box::new(output)), Some(Box::new(error)));
-        Self::start("the proxy", speech, input, Some((document, reload)), None)
+        Self::start("the proxy", speech, input, Some((document, reload)))
     }
 
     /// Begins to listen. A holder needs to be told nothing.
-    pub(super) fn to_holder<R, W>(output: R, input: W) -> Self
+    pub(super) fn to_holder<R, W>(output: R, input: W, again: Option<Again<R, W>>) -> Self
     where
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
         let speech = Speech::Framed(Demux::new(output));
         let who = "the holder of the sandbox's network";
-        Self::start(who, speech, input, None, None)
+        Self::start_far(who, speech, input, None, None, again)
     }
 
     fn start<R, W>(
@@ -112,7 +119,21 @@ impl Link {
         speech: Speech<R>,
         input: W,
         told: Option<(ToProxy, Reload)>,
+    ) -> Self
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        Self::start_far(who, speech, input, told, None, None)
+    }
+
+    fn start_far<R, W>(
+        who: &'static str,
+        speech: Speech<R>,
+        input: W,
+        told: Option<(ToProxy, Reload)>,
         audit: Option<AuditFile>,
+        again: Option<Again<R, W>>,
     ) -> Self
     where
         R: AsyncRead + Send + Unpin + 'static,
@@ -126,10 +147,11 @@ impl Link {
             sender,
             reload,
             audit,
+            heard: 0,
             line: Vec::new(),
             tail: VecDeque::new(),
         };
-        let task = tokio::spawn(talk.run(speech, document, ending));
+        let task = tokio::spawn(talk.run(speech, document, ending, again));
         Self {
             who,
             events,
@@ -242,6 +264,8 @@ struct Talk<W> {
     reload: Option<Reload>,
     /// Where the lines go that it sends, if it is to send them.
     audit: Option<AuditFile>,
+    /// The last of them that was written.
+    heard: u64,
     line: Vec<u8>,
     tail: VecDeque<u8>,
 }
@@ -252,6 +276,7 @@ impl<W: AsyncWrite + Unpin> Talk<W> {
         mut output: Speech<R>,
         document: Option<ToProxy>,
         ending: oneshot::Receiver<()>,
+        again: Option<Again<R, W>>,
     ) where
         R: AsyncRead + Unpin,
     {
@@ -261,10 +286,16 @@ impl<W: AsyncWrite + Unpin> Talk<W> {
             self.say(&document).await;
         }
         let mut buffer = vec![0; 16 * 1024];
+        let mut here = interval(HERE);
         loop {
             tokio::select! {
+                _ = here.tick(), if again.is_some() && !over => self.here(false).await,
                 _ = &mut ending, if !over => {
                     over = true;
+                    if again.is_some() {
+                        // An input that may be lost is not ended by its end.
+                        self.say(&ToProxy::End).await;
+                    }
                     if let Some(mut input) = self.input.take() {
                         let _ = input.shutdown().await;
                     }
@@ -272,12 +303,29 @@ impl<W: AsyncWrite + Unpin> Talk<W> {
                 piece = output.read(&mut buffer) => match piece {
                     Ok(Some((Channel::Stdout, piece))) => if !self.hear(piece).await { break },
                     Ok(Some((Channel::Stderr, piece))) => self.keep(piece),
-                    Ok(None) | Err(_) => break,
+                    Ok(None) | Err(_) => {
+                        let Some(again) = again.as_ref().filter(|_| !over) else { break };
+                        let found = tokio::select! {
+                            found = again() => found,
+                            _ = &mut ending => None,
+                        };
+                        let Some((found, input)) = found else { break };
+                        output = Speech::Framed(Demux::new(found));
+                        self.input = Some(input);
+                        // The rest of it is lost.
+                        self.line.clear();
+                        self.here(true).await;
+                    }
                 }
             }
         }
         let tail = String::from_utf8_lossy(self.tail.make_contiguous()).into_owned();
         let _ = self.sender.send(Event::Ended(tail)).await;
+    }
+
+    async fn here(&mut self, again: bool) {
+        let heard = self.heard;
+        self.say(&ToProxy::Here { heard, again }).await;
     }
 
     /// Takes a piece of output apart into lines. False: this is no proxy of ours.
@@ -299,10 +347,13 @@ impl<W: AsyncWrite + Unpin> Talk<W> {
                     };
                     self.say(&answer).await;
                 }
-                Ok(FromProxy::Audit(lines)) => {
+                // Said once more than was needed.
+                Ok(FromProxy::Audit { number, .. }) if number <= self.heard => {}
+                Ok(FromProxy::Audit { number, lines }) => {
                     let Some(audit) = &mut self.audit else {
                         return false;
                     };
+                    self.heard = number;
                     // A full disk must not decide what the sandbox may reach.
                     if let Err(error) = audit.append(&lines) {
                         self.keep(format!("(audit lines are lost: {error})\n").as_bytes());
@@ -366,6 +417,7 @@ mod tests {
             decisions: None,
             audit: None,
             audit_over_output: false,
+            patience: None,
             host: HostAccess::Loopback,
             lifeline: None,
         }

@@ -39,6 +39,9 @@ pub(crate) use self::link::Link;
 use self::policy::Source;
 use self::relay::Relay;
 
+/// Seconds for which what runs on another machine waits for a launcher whose connection is lost.
+const PATIENCE: u16 = 120;
+
 /// A proxy that admits.
 pub(crate) struct Proxy {
     /// Its lifeline, and the way to hear of its end.
@@ -97,6 +100,7 @@ pub(crate) async fn start(
             shown: audit,
         }),
         audit_over_output: false,
+        patience: None,
         host: HostAccess::Sockets(PathBuf::from(SOCKET_DIR)),
         lifeline: Some(Path::new(SOCKET_DIR).join(lifeline::SOCKET)),
     };

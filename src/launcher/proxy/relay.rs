@@ -4,14 +4,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bollard::errors::Error;
 use bollard::models::ExecConfig;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
 use super::super::attach::{self, Channel, Demux};
 use super::super::container;
@@ -19,6 +22,10 @@ use super::super::engine::Engine;
 
 /// Connections at a time: each is a process over there.
 const CONNECTIONS: usize = 48;
+
+/// How long a connection waits while the way to the engine is being made again.
+const PATIENCE: Duration = Duration::from_secs(30);
+const TRY_AGAIN: Duration = Duration::from_millis(250);
 
 /// Dropping it ends its connections.
 pub(crate) struct Relay {
@@ -94,7 +101,21 @@ async fn carry(mut stream: TcpStream, way: &Way) -> Result<()> {
         user: Some(container::user(way.engine.facts())),
         ..ExecConfig::default()
     };
-    let exec = way.engine.docker.create_exec(&way.proxy, config).await?.id;
+    let began = Instant::now();
+    let exec = loop {
+        let made = way
+            .engine
+            .docker
+            .create_exec(&way.proxy, config.clone())
+            .await;
+        match made {
+            Ok(made) => break made.id,
+            Err(error @ Error::DockerResponseServerError { .. }) => return Err(error.into()),
+            // The way to the engine may be in the making.
+            Err(error) if began.elapsed() > PATIENCE => return Err(error.into()),
+            Err(_) => sleep(TRY_AGAIN).await,
+        }
+    };
     let begin = json!({"Detach": false, "Tty": false});
     let (output, mut input) = attach::start_exec(&way.engine, &exec, &begin).await?;
     let (mut from_here, mut to_here) = stream.split();

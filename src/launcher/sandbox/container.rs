@@ -41,6 +41,8 @@ pub(super) struct Plan<'a> {
     /// The option that filters its kernel calls, where it is the sandbox's own.
     pub(super) filter: Option<String>,
     pub(super) env: Vec<String>,
+    /// It is for commands that come later.
+    pub(super) kept: bool,
     /// Rows and columns of the terminal it gets.
     pub(super) terminal: Option<(u16, u16)>,
 }
@@ -118,7 +120,8 @@ impl Plan<'_> {
             working_dir: Some(self.project.display().to_string()),
             tty: Some(self.terminal.is_some()),
             open_stdin: Some(true),
-            stdin_once: Some(true),
+            // A terminal has an end of its own, and may outlive a connection.
+            stdin_once: Some(!(facts.remote && (self.terminal.is_some() || self.kept))),
             attach_stdin: Some(true),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
@@ -205,6 +208,7 @@ mod tests {
             )),
             filter: None,
             env: vec!["A=b".to_owned()],
+            kept: false,
             terminal: None,
         };
         plan.body(&rootful(), &names, Image("vibepit-base:x".to_owned()))

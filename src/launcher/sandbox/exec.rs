@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use rustix::process::{Pid, PidfdFlags, Signal as Number, pidfd_open, pidfd_send_signal};
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::super::attach;
 use super::super::container;
@@ -25,6 +25,19 @@ use super::super::signals::Signal;
 /// An engine closes a command's streams a moment before it knows of its end, and not every engine
 /// tells of that end as an event: so it is asked again, after so long.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// The same where the connection was lost, and how often at most.
+const ASK_AGAIN_FAR: Duration = Duration::from_secs(2);
+const TRIES_FAR: u32 = 90;
+
+/// No answer at all, as against one that is an error.
+fn is_lost(error: &anyhow::Error) -> bool {
+    let answered = error.downcast_ref::<Error>();
+    !matches!(
+        answered,
+        Some(Error::DockerResponseServerError { .. } | Error::DockerContainerWaitError { .. })
+    )
+}
 
 /// Starts the container with its command.
 pub(super) async fn start_container(engine: &Engine, sandbox: &str, command: &str) -> Result<()> {
@@ -50,7 +63,30 @@ impl MainCommand {
         Self { engine, container }
     }
 
+    /// Asks until there is an answer: a connection to another machine may be lost meanwhile.
     async fn exit_code(&self) -> Result<i64> {
+        let mut tries = 0;
+        loop {
+            let began = Instant::now();
+            match self.asked().await {
+                Err(error) if self.engine.facts().remote && is_lost(&error) => {
+                    // One that was listened to for a while had been found again.
+                    tries = if began.elapsed() > ASK_AGAIN_FAR {
+                        1
+                    } else {
+                        tries + 1
+                    };
+                    if tries > TRIES_FAR {
+                        return Err(error);
+                    }
+                    sleep(ASK_AGAIN_FAR).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn asked(&self) -> Result<i64> {
         let options = WaitContainerOptionsBuilder::default()
             .condition("not-running")
             .build();

@@ -189,6 +189,7 @@ pub(crate) async fn start(
         filter: filter::option_by_file(engine.facts(), &launch.directory.filter())
             .context("the filter of the sandbox's kernel calls could not be written")?,
         env: environment,
+        kept: launch.request.purpose == Purpose::Keep,
         terminal,
     };
     {
@@ -244,13 +245,26 @@ pub(crate) async fn start(
              brings here what it changes, also when the session is over",
         );
     }
-    let job = Job {
-        output: match terminal {
-            Some(_) => Output::Terminal(Box::new(output)),
-            None => Output::Framed(Box::new(output)),
+    let control = Box::new(exec::MainCommand::new(engine.clone(), name.clone()));
+    let job = match terminal {
+        Some(_) if remote => {
+            let (output, input) = attach::lasting(engine, name.clone(), output, input);
+            Job {
+                output: Output::Terminal(Box::new(output)),
+                input: Box::new(input),
+                control,
+            }
+        }
+        Some(_) => Job {
+            output: Output::Terminal(Box::new(output)),
+            input: Box::new(input),
+            control,
         },
-        input: Box::new(input),
-        control: Box::new(exec::MainCommand::new(engine.clone(), name.clone())),
+        None => Job {
+            output: Output::Framed(Box::new(output)),
+            input: Box::new(input),
+            control,
+        },
     };
     let engine = engine.clone();
     Ok((Sandbox { engine, name }, job))

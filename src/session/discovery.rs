@@ -14,7 +14,6 @@ use futures_util::future::join_all;
 use nix::fcntl::{FlockArg, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::Uid;
-use tokio::net::TcpStream;
 
 use super::credentials::{Credentials, CredentialsError};
 use super::dir::{LOCK, RECORD, control_socket, try_lock};
@@ -121,11 +120,9 @@ impl Found {
             return true;
         }
         match self.control_tcp() {
-            // On another machine, to which the way may be lost for a while. The port on this one is
-            // the launcher's own, and so is the lock.
-            Some(addr) if socket.is_none() && !self.lock_is_free() => {
-                TcpStream::connect(addr).await.is_ok()
-            }
+            // On another machine, to which the way may be lost for a while: its launcher on this one
+            // knows.
+            Some(_) if socket.is_none() && unix::answers(&self.keeper_socket()) => true,
             Some(addr) if socket.is_none() || !self.lock_is_free() => self.tcp_answers(addr).await,
             _ => false,
         }

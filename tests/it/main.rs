@@ -54,6 +54,7 @@ mod project_leavings;
 mod remote;
 mod saving;
 mod scripts;
+mod self_test;
 mod sessions;
 mod sessions_launched;
 mod strictness;

@@ -113,7 +113,7 @@ impl Home {
             .env("XDG_STATE_HOME", self.state())
             .env("XDG_RUNTIME_DIR", self.runtime())
             .env("LC_ALL", "C.UTF-8")
-            // It would make every session wait; tests/it/doctor.rs has it on.
+            // It would make every session wait; tests/it/self_test.rs has it on.
             .env("VIBEPIT_NO_SELF_TEST", "1")
             .current_dir(self.home())
             .stdin(Stdio::null());

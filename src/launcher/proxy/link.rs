@@ -293,10 +293,10 @@ impl<W: AsyncWrite + Unpin> Talk<W> {
                 _ = &mut ending, if !over => {
                     over = true;
                     if again.is_some() {
-                        // An input that may be lost is not ended by its end.
+                        // An input that may be lost is not ended by its end; and an engine that
+                        // does not hand that end on ends the output with it.
                         self.say(&ToProxy::End).await;
-                    }
-                    if let Some(mut input) = self.input.take() {
+                    } else if let Some(mut input) = self.input.take() {
                         let _ = input.shutdown().await;
                     }
                 }

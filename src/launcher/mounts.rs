@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bollard::models::{Mount, MountBindOptions, MountType};
+use bollard::models::{Mount, MountBindOptions, MountType, MountVolumeOptions};
 
 use super::mountinfo::{self, MountPoint};
 
@@ -106,6 +106,18 @@ pub(crate) fn volume(name: Option<&str>, target: &Path) -> Mount {
         source: name.map(str::to_owned),
         target: Some(text(target)),
         ..Mount::default()
+    }
+}
+
+/// A volume that stays as it is, though it may be empty: an engine makes the working directory of a
+/// container, as root, and would have a new volume take after it.
+pub(crate) fn volume_as_it_is(name: &str, target: &Path) -> Mount {
+    Mount {
+        volume_options: Some(MountVolumeOptions {
+            no_copy: Some(true),
+            ..MountVolumeOptions::default()
+        }),
+        ..volume(Some(name), target)
     }
 }
 

@@ -260,6 +260,63 @@ fn what_another_machine_cannot_give_is_refused_with_the_next_step() {
     far.bench.is_clean();
 }
 
+/// An ordinary account that may use the engine, until it is dropped.
+struct Account(String);
+
+impl Account {
+    fn new() -> Self {
+        let name = format!("vibepit-ssh-{}", std::process::id());
+        let made = Command::new("useradd")
+            .args([
+                "--no-create-home",
+                "--shell",
+                "/bin/sh",
+                "--groups",
+                "docker",
+            ])
+            .args(["--password", "*", &name])
+            .status();
+        assert!(made.expect("useradd runs").success());
+        Self(name)
+    }
+
+    fn uid(&self) -> String {
+        let user = nix::unistd::User::from_name(&self.0).expect("users");
+        user.expect("the user").uid.to_string()
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let _ = Command::new("userdel").args(["--force", &self.0]).output();
+    }
+}
+
+#[test]
+fn with_another_account_there_the_command_is_that_account_and_the_copy_is_its_own() {
+    // Which says that users may be made.
+    if !require("rootless") {
+        return;
+    }
+    let Some(far) = Far::new() else { return };
+    let account = Account::new();
+    let engine = far.sshd.engine_of(&account.0);
+    far.write("file", "1\n");
+    let mut vibepit = far.vibepit();
+    vibepit.env("DOCKER_HOST", &engine);
+    let script = "id -u; echo 2 > file; echo new > new";
+    vibepit.args(["run", "--image", &far.image.0, "--", "sh", "-c", script]);
+    let ran = Ran::of(&mut vibepit);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.stdout.trim(), account.uid(), "{ran:?}");
+    far.cli(&["pull", "--yes"]).ok();
+    assert_eq!(
+        (far.read("file"), far.read("new")),
+        ("2\n".into(), "new\n".into())
+    );
+    far.bench.is_clean();
+}
+
 #[test]
 fn a_launcher_that_is_killed_takes_its_ssh_along_and_the_rest_is_found_by_prune() {
     let Some(far) = Far::new() else { return };

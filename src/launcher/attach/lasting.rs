@@ -17,11 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// Pauses between two tries: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
 
-/// Brings streams anew.
-type Again = Box<dyn Fn() -> BoxFuture<'static, Option<(Output, Input)>> + Send + Sync>;
+/// Finds the other side's output and input again when the connection was lost; `None` when it is
+/// gone.
+pub(crate) type Again<R, W> = Box<dyn Fn() -> BoxFuture<'static, Option<(R, W)>> + Send + Sync>;
 
 /// Attaches once more, as often as it is called; `None` when the container does not run any more.
-pub(crate) fn again(engine: &Engine, container: String) -> Again {
+pub(crate) fn again(engine: &Engine, container: String) -> Again<Output, Input> {
     let engine = engine.clone();
     Box::new(move || {
         let (engine, container) = (engine.clone(), container.clone());

@@ -10,6 +10,6 @@ mod terminal;
 
 pub use desk::{Question, Word};
 pub(crate) use joined::{Farewell, Joined, Parted};
-pub(crate) use lasting::{again, lasting};
+pub(crate) use lasting::{Again, again, lasting};
 pub(crate) use stream::{Channel, Demux, Input, Output, Refused, Told, attach, start_exec};
 pub(crate) use terminal::{is_interactive, size};

@@ -250,6 +250,16 @@ impl SshEnd {
         self.port
     }
 
+    /// How a person tells `ssh` of it: "-p 2222 me@box".
+    pub fn command(&self) -> String {
+        let port = self.port.map(|port| format!("-p {port} "));
+        let user = self.user.as_ref().map(|user| format!("{user}@"));
+        [port, user, Some(self.host.clone())]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
     /// The engine's socket on that machine.
     pub fn socket(&self) -> &Path {
         &self.socket
@@ -327,6 +337,16 @@ mod tests {
         let tls = TlsFiles(PathBuf::from("/keys"));
         let end = Endpoint::parse("tcp://box.test", Some(tls)).unwrap();
         assert_eq!(end.to_string(), "tcp://box.test:2376");
+    }
+
+    #[test]
+    fn ssh_is_told_of_a_machine_as_a_person_would() {
+        let command = |text| match Endpoint::parse(text, None).unwrap() {
+            Endpoint::Ssh(end) => end.command(),
+            other => panic!("{other}"),
+        };
+        assert_eq!(command("ssh://box"), "box");
+        assert_eq!(command("ssh://me@box:2222"), "-p 2222 me@box");
     }
 
     #[test]

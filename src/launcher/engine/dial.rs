@@ -68,7 +68,7 @@ impl Dial {
                 let tunnel = Tunnel::open(end).await;
                 let tunnel = tunnel.map_err(|source| EngineError::Ssh {
                     at: endpoint.to_string(),
-                    host: end.host().to_owned(),
+                    command: end.command(),
                     source,
                 })?;
                 Self::Ssh(Arc::new(tunnel))

@@ -27,13 +27,13 @@ pub enum EngineError {
     /// No login on the engine's machine.
     #[error(
         "{at} cannot be reached over ssh: {source}; vibepit does not ask for a password: make `ssh \
-         -o BatchMode=yes {host} true` work, with a key in ssh-agent for example, and try again"
+         -o BatchMode=yes {command} true` work, with a key in ssh-agent for example, and try again"
     )]
     Ssh {
         /// Where the engine is.
         at: String,
-        /// The machine.
-        host: String,
+        /// How ssh is told of it.
+        command: String,
         /// What ssh says.
         source: io::Error,
     },

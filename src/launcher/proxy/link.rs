@@ -7,13 +7,12 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{interval, timeout};
 
-use super::super::attach::{Channel, Demux};
+use super::super::attach::{Again, Channel, Demux};
 use super::audit_file::AuditFile;
 use crate::api::{Document, FromProxy, Listening, PolicyDocument, ToProxy};
 
@@ -36,9 +35,6 @@ pub(super) type Reload = Box<
 
 /// How often it is said that we are here, where the connection may be lost.
 const HERE: Duration = Duration::from_secs(5);
-
-/// Finds the other side again when the connection was lost; `None` when it is gone.
-pub(crate) type Again<R, W> = Box<dyn Fn() -> BoxFuture<'static, Option<(R, W)>> + Send + Sync>;
 
 /// A proxy or a holder that is being spoken to.
 pub(crate) struct Link {
@@ -293,10 +289,10 @@ impl<W: AsyncWrite + Unpin> Talk<W> {
                 _ = &mut ending, if !over => {
                     over = true;
                     if again.is_some() {
-                        // An input that may be lost is not ended by its end.
+                        // An input that may be lost is not ended by its end; and an engine that
+                        // does not hand that end on ends the output with it.
                         self.say(&ToProxy::End).await;
-                    }
-                    if let Some(mut input) = self.input.take() {
+                    } else if let Some(mut input) = self.input.take() {
                         let _ = input.shutdown().await;
                     }
                 }

@@ -10,7 +10,7 @@ use super::super::container::{self, MIB};
 use super::super::engine::{Facts, Kind};
 use super::super::image::Image;
 use super::super::labels::Names;
-use super::super::mounts::{Bind, MountTable, bind, volume};
+use super::super::mounts::{Bind, MountTable, bind, volume, volume_as_it_is};
 use super::Inside;
 
 /// Processes and threads: a parallel build, not a fork bomb.
@@ -141,7 +141,7 @@ impl Plan<'_> {
             ProjectSource::Far(directory) => {
                 mounts.push(bind(&Bind::writable(directory, self.project)))
             }
-            ProjectSource::Copy(name) => mounts.push(volume(Some(name), self.project)),
+            ProjectSource::Copy(name) => mounts.push(volume_as_it_is(name, self.project)),
         }
         let walls = container::hardened(facts);
         let memory = facts.memory / MEMORY_SHARE.1 * MEMORY_SHARE.0;

@@ -170,6 +170,7 @@ pub(crate) async fn start(
         (None, true) => {
             let volume = containers.names.project_volume();
             let made = copy::make_volume(containers, &volume, undo).await?;
+            give_away(containers, &volume).await?;
             // Nobody works in a sandbox that is thrown away.
             kept = launch.request.throw_away.is_none().then_some(made);
             ProjectSource::Copy(volume)
@@ -285,6 +286,24 @@ impl Sandbox {
     pub(crate) async fn end(&self) -> Result<()> {
         super::container::remove(&self.engine, &self.name).await
     }
+}
+
+/// Gives the new volume of a copy to the sandbox's user: an archive that is put there says nothing
+/// of the directory that it is put into.
+async fn give_away(containers: &Containers<'_>, volume: &str) -> Result<()> {
+    let (engine, names) = (containers.engine, &containers.names);
+    let project = containers.launch.request.project.path();
+    let place = Home {
+        path: project.to_owned(),
+        directories: Vec::new(),
+        owner: engine.facts().user(),
+    };
+    let nothing = Userland::default();
+    super::container::create_from(
+        || image::base(&engine.docker, &nothing, &place),
+        |base| home::hand_over(engine, names, base, volume, project),
+    )
+    .await
 }
 
 /// An engine that says at the attachment what it says of a command that cannot be run.

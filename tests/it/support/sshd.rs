@@ -26,6 +26,8 @@ impl Sshd {
     #[track_caller]
     pub(crate) fn start() -> Self {
         let base = TempDir::with_prefix("vibepit-ssh-").expect("a directory");
+        // Whose keys are accepted is read as the user who logs in.
+        fs::set_permissions(base.path(), Permissions::from_mode(0o755)).expect("its mode");
         let place = |name: &str| base.path().join(name);
         for key in ["host", "person"] {
             let made = Command::new("ssh-keygen")
@@ -90,6 +92,11 @@ impl Sshd {
     /// The address of the engine behind it.
     pub(crate) fn engine(&self) -> String {
         format!("ssh://127.0.0.1:{}", self.port)
+    }
+
+    /// The same for another account.
+    pub(crate) fn engine_of(&self, user: &str) -> String {
+        format!("ssh://{user}@127.0.0.1:{}", self.port)
     }
 
     /// Gives a command the `ssh` that knows this host, before any other.

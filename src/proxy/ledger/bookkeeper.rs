@@ -87,23 +87,23 @@ impl Bookkeeper {
             Note::Overflow(target, count) => {
                 books.refused(overflow(&target, count), self.audit.as_mut());
             }
-            Note::Event(event, line) => {
+            Note::Event(at, event, line) => {
                 if !line.is_null() {
-                    self.audit(&line);
+                    self.audit(at, &line);
                 }
                 books.event(event);
             }
-            Note::PeerRefused(line) => {
+            Note::PeerRefused(at, line) => {
                 books.peer_refused();
-                self.audit(&line);
+                self.audit(at, &line);
             }
-            Note::Audited(line) => self.audit(&line),
+            Note::Audited(at, line) => self.audit(at, &line),
         }
     }
 
-    fn audit(&mut self, line: &Value) {
+    fn audit(&mut self, at: SystemTime, line: &Value) {
         if let Some(audit) = self.audit.as_mut() {
-            audit.write(&timestamp(SystemTime::now()), line);
+            audit.write(&timestamp(at), line);
         }
     }
 

@@ -83,12 +83,13 @@ enum Note {
     Refused(Box<Refused>),
     /// There was no room for so many requests.
     Overflow(Target, u64),
-    /// An event, and what the audit file says of it, if it does.
-    Event(Arc<Event>, Value),
+    /// An event, and what the audit file says of it, if it does. As the others it brings its time:
+    /// it may be entered after what followed from it.
+    Event(SystemTime, Arc<Event>, Value),
     /// A caller who was turned away.
-    PeerRefused(Value),
+    PeerRefused(SystemTime, Value),
     /// A line for the audit file alone.
-    Audited(Value),
+    Audited(SystemTime, Value),
     /// Everything before this has been written down.
     CaughtUp(oneshot::Sender<()>),
 }
@@ -168,12 +169,17 @@ impl Ledger {
             "event": "domain_request", "domain": view.domain, "port": view.port,
             "door": view.doors,
         });
-        self.enter(Note::Event(Arc::new(Event::RequestAdded(view)), audit));
+        self.enter(Note::Event(
+            SystemTime::now(),
+            Arc::new(Event::RequestAdded(view)),
+            audit,
+        ));
     }
 
     /// Enters that others wait for the same, or gave up.
     pub(super) fn request_updated(&self, view: PendingView) {
         self.enter(Note::Event(
+            SystemTime::now(),
             Arc::new(Event::RequestUpdated(view)),
             Value::Null,
         ));
@@ -193,6 +199,7 @@ impl Ledger {
             audit["scope"] = scope.to_string().into();
         }
         self.enter(Note::Event(
+            SystemTime::now(),
             Arc::new(Event::RequestRemoved(end.clone())),
             audit,
         ));
@@ -211,37 +218,50 @@ impl Ledger {
     /// Enters a rule that is in force now.
     pub(super) fn rule_added(&self, change: RuleChange) {
         let audit = rule_audit("rule_add", &change);
-        self.enter(Note::Event(Arc::new(Event::RuleAdded(change)), audit));
+        self.enter(Note::Event(
+            SystemTime::now(),
+            Arc::new(Event::RuleAdded(change)),
+            audit,
+        ));
     }
 
     /// Enters a rule that is gone.
     pub(super) fn rule_removed(&self, change: RuleChange) {
         let audit = rule_audit("rule_revoke", &change);
-        self.enter(Note::Event(Arc::new(Event::RuleRemoved(change)), audit));
+        self.enter(Note::Event(
+            SystemTime::now(),
+            Arc::new(Event::RuleRemoved(change)),
+            audit,
+        ));
     }
 
     /// Enters a caller of the control plane who was turned away.
     pub(super) fn peer_refused(&self, actor: &str, why: &str) {
         let line = json!({"event": "peer_refused", "actor": actor, "detail": why});
-        self.enter(Note::PeerRefused(line));
+        self.enter(Note::PeerRefused(SystemTime::now(), line));
     }
 
     /// Enters that files were read again.
     pub(super) fn reloaded(&self, actor: &str, outcome: &str) {
         self.enter(Note::Audited(
+            SystemTime::now(),
             json!({"event": "reload", "actor": actor, "detail": outcome}),
         ));
     }
 
     /// Enters that the session begins.
     pub(super) fn starting(&self) {
-        self.enter(Note::Audited(json!({"event": "session_start"})));
+        self.enter(Note::Audited(
+            SystemTime::now(),
+            json!({"event": "session_start"}),
+        ));
     }
 
     /// Says that the session ends.
     pub(super) fn ending(&self, why: &str) {
         let audit = json!({"event": "session_end", "reason": "session_ended", "detail": why});
         self.enter(Note::Event(
+            SystemTime::now(),
             Arc::new(Event::SessionEnding {
                 ending: why.to_owned(),
             }),

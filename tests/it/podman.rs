@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -106,11 +107,18 @@ fn follows_the_terminal(person: &Person) {
     let mut session = Shell::spawn(&mut command);
     let terminal = session.line();
     while session.line() != "first size" {}
-    let resized = Command::new("stty")
-        .args(["-F", &terminal, "rows", "40", "cols", "120"])
-        .status();
-    assert!(resized.expect("stty runs").success());
-    assert_eq!(session.line(), "second size");
+    // Under load Podman 4.3 has been seen to lose a size (why is not known): as a person does, the
+    // window is pulled at again.
+    let pulled = (0..6).find_map(|_| {
+        for rows in ["39", "40"] {
+            let resized = Command::new("stty")
+                .args(["-F", &terminal, "rows", rows, "cols", "120"])
+                .status();
+            assert!(resized.expect("stty runs").success());
+        }
+        session.line_within(Duration::from_secs(10))
+    });
+    assert_eq!(pulled.as_deref(), Some("second size"));
     assert_eq!(session.end().0, Some(9));
 }
 

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -53,6 +54,11 @@ impl Running {
                 panic!("no line: {error}; {errors:?}")
             }
         }
+    }
+
+    /// The next line of its output, if it comes in time.
+    pub(crate) fn line_within(&mut self, patience: Duration) -> Option<String> {
+        self.out.recv_timeout(patience).ok()
     }
 
     /// Waits for a line of its errors that fits.

@@ -21,6 +21,7 @@ use super::super::engine::Engine;
 use super::super::job::{Control, Job, Kill, Output, Spec};
 use super::super::request::CannotRun;
 use super::super::signals::Signal;
+use super::overheard::Words;
 
 /// An engine closes a command's streams a moment before it knows of its end, and not every engine
 /// tells of that end as an event: so it is asked again, after so long.
@@ -56,11 +57,19 @@ pub(super) async fn start_container(engine: &Engine, sandbox: &str, command: &st
 pub(super) struct MainCommand {
     engine: Engine,
     container: String,
+    command: String,
+    words: Words,
 }
 
 impl MainCommand {
-    pub(super) fn new(engine: Engine, container: String) -> Self {
-        Self { engine, container }
+    /// The command of this container, whose output begins with these words.
+    pub(super) fn new(engine: Engine, container: String, command: &str, words: Words) -> Self {
+        Self {
+            engine,
+            container,
+            command: command.to_owned(),
+            words,
+        }
     }
 
     /// Asks until there is an answer: a connection to another machine may be lost meanwhile.
@@ -136,7 +145,13 @@ impl Control for MainCommand {
     }
 
     fn wait(&self) -> BoxFuture<'_, Result<i64>> {
-        Box::pin(self.exit_code())
+        Box::pin(async move {
+            let exit_code = self.exit_code().await?;
+            match self.words.read(&self.command, exit_code) {
+                Some(cannot) => Err(cannot.into()),
+                None => Ok(exit_code),
+            }
+        })
     }
 
     /// 137 has two meanings, and one of them is ours to explain.

@@ -5,6 +5,7 @@ mod environment;
 mod exec;
 mod home;
 mod mounted;
+mod overheard;
 mod userland;
 mod volume;
 
@@ -15,9 +16,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use tokio::io::AsyncWrite;
 
 use self::container::ProjectSource;
 use self::environment::Environment;
+use self::overheard::{Overheard, Words};
 use self::volume::Volume;
 use super::attach;
 use super::copy;
@@ -246,26 +249,27 @@ pub(crate) async fn start(
              brings here what it changes, also when the session is over",
         );
     }
-    let control = Box::new(exec::MainCommand::new(engine.clone(), name.clone()));
-    let job = match terminal {
+    let words = Words::default();
+    let control = exec::MainCommand::new(engine.clone(), name.clone(), command, words.clone());
+    let (output, input): (_, Box<dyn AsyncWrite + Send + Unpin>) = match terminal {
         Some(_) if remote => {
             let (output, input) = attach::lasting(engine, name.clone(), output, input);
-            Job {
-                output: Output::Terminal(Box::new(output)),
-                input: Box::new(input),
-                control,
-            }
+            let output = Overheard::new(output, words);
+            (Output::Terminal(Box::new(output)), Box::new(input))
         }
-        Some(_) => Job {
-            output: Output::Terminal(Box::new(output)),
-            input: Box::new(input),
-            control,
-        },
-        None => Job {
-            output: Output::Framed(Box::new(output)),
-            input: Box::new(input),
-            control,
-        },
+        Some(_) => {
+            let output = Overheard::new(output, words);
+            (Output::Terminal(Box::new(output)), Box::new(input))
+        }
+        None => {
+            let output = Overheard::new(output, words);
+            (Output::Framed(Box::new(output)), Box::new(input))
+        }
+    };
+    let job = Job {
+        output,
+        input,
+        control: Box::new(control),
     };
     let engine = engine.clone();
     Ok((Sandbox { engine, name }, job))

@@ -42,4 +42,4 @@ use std::time::Duration;
 
 /// How long a test waits for what must come. Nothing is measured against it: it only keeps a
 /// broken test from hanging.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);

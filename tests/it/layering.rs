@@ -64,6 +64,11 @@ const ROOMS: &[Room] = &[
               (over transport, descriptors go to the proxy and to the inside of a sandbox)",
     },
     Room {
+        name: "overview",
+        may_name: &["client", "session", "api", "policy"],
+        why: "it is what the monitor and the web page show, and starts and decides nothing",
+    },
+    Room {
         name: "cli",
         may_name: &[
             "policy",
@@ -76,6 +81,7 @@ const ROOMS: &[Room] = &[
             "attack",
             "launcher",
             "inside",
+            "overview",
         ],
         why: "nothing is above it but main",
     },

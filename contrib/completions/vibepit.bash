@@ -1098,7 +1098,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__proxy)
-            opts="-v -q -h --http --dns --control --tcp --config --allow --ask --reject --approval-timeout --name --stdin --hand-over --relay --patience --json --color --verbose --quiet --help"
+            opts="-v -q -h --http --socks5 --dns --plain --tls --control --tcp --config --allow --ask --reject --approval-timeout --name --stdin --hand-over --relay --patience --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1108,7 +1108,19 @@ _vibepit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --socks5)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --dns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --plain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -352,7 +352,10 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand man" -s v -l verbose -d 
 complete -c vibepit -n "__fish_vibepit_using_subcommand man" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l http -d 'Where the HTTP proxy listens' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l socks5 -d 'Where the SOCKS5 proxy listens. Without it there is none' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l dns -d 'Where the name server listens, over UDP and TCP. Without it there is none' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l plain -d 'Where plain HTTP of programs that know no proxy arrives; the Host field names the target' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l tls -d 'Where TLS of programs that know no proxy arrives; the SNI names the target' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l control -d 'A further control socket, beside the one in the session\'s directory' -r -F
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l tcp -d 'Where the mTLS control port listens' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l config -d 'The configuration, in the place of the person\'s own' -r -F

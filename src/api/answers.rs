@@ -174,6 +174,10 @@ pub struct ConnectionView {
     pub bytes_down: u64,
     /// How long it has been open.
     pub age_seconds: u64,
+    /// What the first bytes of a tunnel look like: `tls`, `tls without a name`, `http`, `ssh`,
+    /// `unknown`; missing before there are any, and where nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carries: Option<String>,
 }
 
 /// What the policy says of a target.

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::AuditPlace;
-use crate::policy::{Entry, Origin, Verdict};
+use crate::policy::{Entry, Origin, SniCheck, Verdict};
 
 /// Everything a proxy is told at its start.
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,6 +86,8 @@ pub struct PolicyDocument {
     pub screened: Vec<IpAddr>,
     /// How long what no rule covers waits for a person. Without it such requests are refused.
     pub asking: Option<Asking>,
+    /// What becomes of a tunnel whose content is for another host than it was admitted for.
+    pub sni_check: SniCheck,
 }
 
 /// How long a request waits for somebody to decide.
@@ -148,8 +150,14 @@ pub enum Doors {
 pub struct DoorAddresses {
     /// The HTTP proxy.
     pub http: Option<SocketAddr>,
+    /// The SOCKS5 proxy.
+    pub socks5: Option<SocketAddr>,
     /// The name server, over UDP and TCP.
     pub dns: Option<SocketAddr>,
+    /// Plain HTTP of programs that know no proxy.
+    pub plain: Option<SocketAddr>,
+    /// TLS of programs that know no proxy.
+    pub tls: Option<SocketAddr>,
 }
 
 /// The addresses the control plane listens on.
@@ -238,8 +246,17 @@ pub enum FromProxy {
 pub struct Listening {
     /// The HTTP proxy.
     pub http: Option<SocketAddr>,
+    /// The SOCKS5 proxy.
+    #[serde(default)]
+    pub socks5: Option<SocketAddr>,
     /// The name server.
     pub dns: Option<SocketAddr>,
+    /// Plain HTTP of programs that know no proxy.
+    #[serde(default)]
+    pub plain: Option<SocketAddr>,
+    /// TLS of programs that know no proxy.
+    #[serde(default)]
+    pub tls: Option<SocketAddr>,
     /// The mTLS control port.
     pub tcp: Option<SocketAddr>,
 }

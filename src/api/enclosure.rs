@@ -18,6 +18,13 @@ const DOORS: Ipv4Addr = Ipv4Addr::new(127, 86, 80, 1);
 pub const HTTP_DOOR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(DOORS), 3128);
 /// The name server of a sandbox's network.
 pub const DNS_DOOR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(DOORS), 53);
+/// The SOCKS5 door of a sandbox's network.
+pub const SOCKS5_DOOR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(DOORS), 1080);
+/// Where programs that know no proxy arrive with plain HTTP: the name server says that every name
+/// is here.
+pub const PLAIN_DOOR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(DOORS), 80);
+/// Where they arrive with TLS.
+pub const TLS_DOOR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(DOORS), 443);
 
 /// What a door's socket is called while it is handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +36,24 @@ pub enum DoorName {
     DnsUdp = b'u',
     /// The name server over TCP.
     DnsTcp = b't',
+    /// The SOCKS5 proxy.
+    Socks5 = b's',
+    /// Plain HTTP of programs that know no proxy.
+    Plain = b'p',
+    /// TLS of programs that know no proxy.
+    Tls = b'e',
 }
 
 impl DoorName {
     /// All of them, in the order in which [`FromEnclosure::Doors`] brings them.
-    pub const ALL: [Self; 3] = [Self::Http, Self::DnsUdp, Self::DnsTcp];
+    pub const ALL: [Self; 6] = [
+        Self::Http,
+        Self::DnsUdp,
+        Self::DnsTcp,
+        Self::Socks5,
+        Self::Plain,
+        Self::Tls,
+    ];
 
     /// The door of a byte, if it is one's.
     pub fn of(byte: u8) -> Option<Self> {
@@ -51,7 +71,7 @@ pub const LONGEST_TOLD: usize = 16 * 1024 * 1024;
 pub const LONGEST_SAID: usize = 16 * 1024;
 
 /// Descriptors that come with one line, at the most.
-pub const MOST_DESCRIPTORS: usize = 3;
+pub const MOST_DESCRIPTORS: usize = DoorName::ALL.len();
 
 /// Everything a sandbox is made of, looked up and judged by the launcher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,6 +21,7 @@ pub(super) async fn run(reach: &Reach, out: &Output) -> Result<ExitCode, Failure
                 vec![
                     open.target.clone(),
                     open.door.to_string(),
+                    open.carries.clone().unwrap_or_else(|| "-".to_owned()),
                     open.rule.clone(),
                     open.bytes_up.to_string(),
                     open.bytes_down.to_string(),
@@ -28,7 +29,10 @@ pub(super) async fn run(reach: &Reach, out: &Output) -> Result<ExitCode, Failure
                 ]
             })
             .collect();
-        out.table(&["TARGET", "DOOR", "RULE", "UP", "DOWN", "AGE"], &rows)?;
+        out.table(
+            &["TARGET", "DOOR", "CARRIES", "RULE", "UP", "DOWN", "AGE"],
+            &rows,
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }

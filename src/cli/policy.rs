@@ -70,6 +70,7 @@ pub(super) fn document(mut config: Config, flags: &Flags) -> PolicyDocument {
         allow_host_ports: config.allow_host_ports,
         upstream_dns: config.upstream_dns,
         screened: Vec::new(),
+        sni_check: config.sni_check,
     }
 }
 

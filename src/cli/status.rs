@@ -60,6 +60,7 @@ pub(super) async fn run(reach: &Reach, out: &Output) -> Result<ExitCode, Failure
         ("version", answer.version.clone()),
         ("up", format!("{} s", answer.uptime_seconds)),
         ("http", door(answer.doors.http)),
+        ("socks5", door(answer.doors.socks5)),
         ("dns", door(answer.doors.dns)),
         ("control port", door(control_port)),
         ("unlisted", answer.mode.clone()),

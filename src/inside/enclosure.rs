@@ -52,7 +52,7 @@ fn hold(channel: BorrowedFd<'_>) -> Result<ExitStatus, Failure> {
     map(uid, gid)?;
     {
         let doors = network::open()?;
-        let doors: [BorrowedFd<'_>; 3] = doors.each_ref().map(OwnedFd::as_fd);
+        let doors: Vec<BorrowedFd<'_>> = doors.iter().map(OwnedFd::as_fd).collect();
         say(channel, &FromEnclosure::Doors, &doors).doing("the launcher is gone")?;
     }
     // The plan comes when this process is where its namespaces are to be rooted (cgroups(7)). It is

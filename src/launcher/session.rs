@@ -293,7 +293,7 @@ impl Launch<'_> {
             },
             proxy: Doors {
                 http: proxy.listening.http,
-                socks5: None,
+                socks5: proxy.listening.socks5,
                 dns: proxy.listening.dns,
             },
             sandbox: sandbox.container(),

@@ -29,4 +29,4 @@ pub use ports::Ports;
 pub use resemble::resembled;
 pub use rules::{Expiry, Rule, RuleSet};
 pub use suggest::{registrable, suggested_pattern};
-pub use verdict::{Door, Origin, Reason, Scope, Verdict};
+pub use verdict::{Door, Origin, Reason, Scope, SniCheck, Verdict};

@@ -49,6 +49,20 @@ pub enum Scope {
     Global,
 }
 
+/// What becomes of a tunnel whose TLS or HTTP is for another host than it was admitted for, unless
+/// that one is allowed as well.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SniCheck {
+    /// It is cut.
+    #[default]
+    Enforce,
+    /// It goes on, and the log says so.
+    Log,
+    /// Nobody looks.
+    Off,
+}
+
 /// A way into the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -57,6 +71,12 @@ pub enum Door {
     Connect,
     /// Absolute-form HTTP.
     Http,
+    /// SOCKS5 CONNECT.
+    Socks5,
+    /// TLS of a program that knows no proxy: its SNI names the target.
+    Tls,
+    /// Plain HTTP of such a program: its Host names the target.
+    Plain,
     /// A DNS question.
     Dns,
 }
@@ -137,5 +157,8 @@ words! {
         Repository => "repository", Decision => "decision", Session => "session",
     }
     Scope { Once => "once", Session => "session", Project => "project", Global => "global" }
-    Door { Connect => "connect", Http => "http", Dns => "dns" }
+    Door {
+        Connect => "connect", Http => "http", Socks5 => "socks5", Tls => "tls",
+        Plain => "plain", Dns => "dns",
+    }
 }

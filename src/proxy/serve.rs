@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
 use crate::api::{Document, Listening, PolicyDocument};
+use crate::policy::Door;
 use crate::transport::{tls, unix};
 
 use super::audit::{Audit, Bounds};
@@ -23,7 +24,7 @@ use super::decisions::{Decisions, DecisionsError};
 use super::descriptors::Descriptors;
 use super::dial::Dialler;
 use super::doors::dns::NameServer;
-use super::doors::{Road, serve_http};
+use super::doors::{Road, serve};
 use super::gate::Gate;
 use super::ledger::Ledger;
 use super::reload::{Reload, Reloader};
@@ -191,8 +192,16 @@ impl Proxy {
             tasks.spawn(Arc::clone(&server).serve_udp(udp));
             tasks.spawn(server.serve_tcp(tcp));
         }
-        if let Some(http) = doors.http {
-            tasks.spawn(serve_http(http, road));
+        let listeners = [
+            (Door::Http, doors.http),
+            (Door::Socks5, doors.socks5),
+            (Door::Plain, doors.plain),
+            (Door::Tls, doors.tls),
+        ];
+        for (door, listener) in listeners {
+            if let Some(listener) = listener {
+                tasks.spawn(serve(door, listener, Arc::clone(&road)));
+            }
         }
         if let Some((listener, config)) = tcp {
             // On loopback both sides are the person's own machine.

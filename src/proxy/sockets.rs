@@ -22,6 +22,9 @@ const BACKLOG: u32 = 4096;
 #[derive(Debug, Default)]
 pub struct Sockets {
     pub(super) http: Option<TcpListener>,
+    pub(super) socks5: Option<TcpListener>,
+    pub(super) plain: Option<TcpListener>,
+    pub(super) tls: Option<TcpListener>,
     pub(super) dns: Option<(UdpSocket, TcpListener)>,
 }
 
@@ -46,6 +49,9 @@ impl Sockets {
     pub async fn open(at: &DoorAddresses) -> Result<Self, StartError> {
         Ok(Self {
             http: at.http.map(listen_tcp).transpose()?,
+            socks5: at.socks5.map(listen_tcp).transpose()?,
+            plain: at.plain.map(listen_tcp).transpose()?,
+            tls: at.tls.map(listen_tcp).transpose()?,
             dns: match at.dns {
                 Some(address) => Some(listen_dns(address).await?),
                 None => None,
@@ -61,6 +67,9 @@ impl Sockets {
         for (name, socket) in handover::receive(&stream).await? {
             match DoorName::of(name) {
                 Some(DoorName::Http) => sockets.http = Some(listener(socket)?),
+                Some(DoorName::Socks5) => sockets.socks5 = Some(listener(socket)?),
+                Some(DoorName::Plain) => sockets.plain = Some(listener(socket)?),
+                Some(DoorName::Tls) => sockets.tls = Some(listener(socket)?),
                 Some(DoorName::DnsTcp) => tcp = Some(listener(socket)?),
                 Some(DoorName::DnsUdp) => {
                     let socket = std::net::UdpSocket::from(socket);
@@ -90,8 +99,14 @@ impl Sockets {
             }
         };
         let mut named = Vec::new();
-        if let Some(http) = &self.http {
-            named.push((DoorName::Http as u8, http.as_fd()));
+        let listeners = [
+            (DoorName::Http, &self.http),
+            (DoorName::Socks5, &self.socks5),
+            (DoorName::Plain, &self.plain),
+            (DoorName::Tls, &self.tls),
+        ];
+        for (name, listener) in listeners {
+            named.extend(listener.iter().map(|open| (name as u8, open.as_fd())));
         }
         if let Some((udp, tcp)) = &self.dns {
             named.push((DoorName::DnsUdp as u8, udp.as_fd()));
@@ -104,6 +119,9 @@ impl Sockets {
     pub fn listening(&self) -> Result<Listening, StartError> {
         Ok(Listening {
             http: self.http.as_ref().map(local).transpose()?,
+            socks5: self.socks5.as_ref().map(local).transpose()?,
+            plain: self.plain.as_ref().map(local).transpose()?,
+            tls: self.tls.as_ref().map(local).transpose()?,
             dns: self.dns.as_ref().map(|(_, tcp)| local(tcp)).transpose()?,
             tcp: None,
         })
@@ -167,7 +185,10 @@ mod tests {
     fn addresses() -> DoorAddresses {
         DoorAddresses {
             http: Some("127.0.0.1:0".parse().unwrap()),
+            socks5: Some("127.0.0.1:0".parse().unwrap()),
             dns: Some("127.0.0.1:0".parse().unwrap()),
+            plain: Some("127.0.0.1:0".parse().unwrap()),
+            tls: Some("127.0.0.1:0".parse().unwrap()),
         }
     }
 
@@ -182,8 +203,16 @@ mod tests {
         let (handed, taken) = tokio::join!(held.hand_over(&listener), Sockets::of(&doors));
         handed.unwrap();
         let taken = taken.unwrap();
-        assert_eq!(taken.listening().unwrap().http, expected.http);
-        assert_eq!(taken.listening().unwrap().dns, expected.dns);
+        let listening = taken.listening().unwrap();
+        assert_eq!(
+            (listening.http, listening.dns),
+            (expected.http, expected.dns)
+        );
+        assert_eq!(listening.socks5, expected.socks5);
+        assert_eq!(
+            (listening.plain, listening.tls),
+            (expected.plain, expected.tls)
+        );
         drop(taken);
         let refused = std::net::TcpStream::connect(expected.http.unwrap()).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);

@@ -120,7 +120,10 @@ fn the_session_says_what_it_is() {
     let proxy = Proxy::start(CONFIG);
     let session = proxy.read("/session");
     let (http, dns) = (proxy.http().to_string(), proxy.dns().to_string());
-    let doors = json!({"http": http, "dns": dns, "tcp": proxy.tcp().to_string()});
+    let doors = json!({
+        "http": http, "socks5": null, "dns": dns, "plain": null, "tls": null,
+        "tcp": proxy.tcp().to_string(),
+    });
     let expected = json!({
         "id": proxy.id(), "name": "proxy", "project": null, "runtime": "none",
         "version": env!("CARGO_PKG_VERSION"), "uptime_seconds": session["uptime_seconds"],

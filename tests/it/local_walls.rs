@@ -168,11 +168,13 @@ fn the_sandbox_sees_no_socket_of_the_host_no_key_and_no_variable_that_nobody_nam
             .collect();
         names.sort_unstable();
         let expected = [
+            "ALL_PROXY",
             "HOME",
             "HTTPS_PROXY",
             "HTTP_PROXY",
             "NO_PROXY",
             "PATH",
+            "all_proxy",
             "http_proxy",
             "https_proxy",
             "no_proxy",

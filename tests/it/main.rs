@@ -33,6 +33,7 @@ mod docker_rootless;
 mod docker_walls;
 mod docs;
 mod doctor;
+mod doors;
 mod everywhere;
 mod fallback;
 mod forwarding;

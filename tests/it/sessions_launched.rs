@@ -57,7 +57,7 @@ impl Launched {
     pub(crate) fn start(home: &Home, name: &str, project: Option<&Path>) -> Self {
         let doors = Doors::At(DoorAddresses {
             http: Some(([127, 0, 0, 1], 0).into()),
-            dns: None,
+            ..DoorAddresses::default()
         });
         Self::with_doors(home, name, project, doors)
     }

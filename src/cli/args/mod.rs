@@ -369,9 +369,21 @@ pub(super) struct ProxyArgs {
         conflicts_with = "stdin"
     )]
     pub(super) http: SocketAddr,
+    /// Where the SOCKS5 proxy listens. Without it there is none.
+    #[arg(long, value_name = "ADDR", conflicts_with = "stdin")]
+    pub(super) socks5: Option<SocketAddr>,
     /// Where the name server listens, over UDP and TCP. Without it there is none.
+    ///
+    /// It answers with its own address: programs that know no proxy then arrive at --plain and --tls,
+    /// if those listen on ports 80 and 443 of it.
     #[arg(long, value_name = "ADDR", conflicts_with = "stdin")]
     pub(super) dns: Option<SocketAddr>,
+    /// Where plain HTTP of programs that know no proxy arrives; the Host field names the target.
+    #[arg(long, value_name = "ADDR", conflicts_with = "stdin")]
+    pub(super) plain: Option<SocketAddr>,
+    /// Where TLS of programs that know no proxy arrives; the SNI names the target.
+    #[arg(long, value_name = "ADDR", conflicts_with = "stdin")]
+    pub(super) tls: Option<SocketAddr>,
     /// A further control socket, beside the one in the session's directory.
     #[arg(long, value_name = "PATH", conflicts_with = "stdin")]
     pub(super) control: Option<PathBuf>,

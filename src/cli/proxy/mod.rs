@@ -40,7 +40,10 @@ pub(super) async fn run(args: ProxyArgs, out: &Output) -> Result<ExitCode, Failu
 fn door_addresses(args: &ProxyArgs) -> DoorAddresses {
     DoorAddresses {
         http: Some(args.http),
+        socks5: args.socks5,
         dns: args.dns,
+        plain: args.plain,
+        tls: args.tls,
     }
 }
 
@@ -144,7 +147,7 @@ async fn serve_by_hand(
         },
         proxy: session::Doors {
             http: listening.http,
-            socks5: None,
+            socks5: listening.socks5,
             dns: listening.dns,
         },
         sandbox: None,
@@ -158,8 +161,16 @@ async fn serve_by_hand(
             printable(&name)
         ));
     }
-    if let Some(dns) = listening.dns {
-        out.note(format!("name server: {dns}"));
+    let others = [
+        ("SOCKS5", listening.socks5),
+        ("name server", listening.dns),
+        ("HTTP without a proxy", listening.plain),
+        ("TLS without a proxy", listening.tls),
+    ];
+    for (what, address) in others {
+        if let Some(address) = address {
+            out.note(format!("{what}: {address}"));
+        }
     }
     out.note("to let something through: vibepit allow HOST");
     loop {

@@ -19,7 +19,7 @@ use super::super::labels::Names;
 use super::PATIENCE;
 use super::container::Plan;
 use super::link::Link;
-use crate::api::enclosure::{DNS_DOOR, HOSTNAME, HTTP_DOOR};
+use crate::api::enclosure::{DNS_DOOR, HOSTNAME, HTTP_DOOR, PLAIN_DOOR, SOCKS5_DOOR, TLS_DOOR};
 
 /// Where the proxy gets the doors, as both containers see it.
 pub(super) const DOORS: &str = "/socket/doors.sock";
@@ -55,20 +55,18 @@ pub(super) async fn start(engine: &Engine, names: &Names) -> Result<Link> {
 }
 
 fn body(facts: &Facts, names: &Names, plan: &Plan, executable: &Executable) -> ContainerCreateBody {
-    let (http, dns, patience) = (
-        HTTP_DOOR.to_string(),
-        DNS_DOOR.to_string(),
-        PATIENCE.to_string(),
-    );
-    let mut arguments = vec![
-        "proxy",
-        "--hand-over",
-        DOORS,
-        "--http",
-        &http,
-        "--dns",
-        &dns,
+    let doors = [
+        ("--http", HTTP_DOOR.to_string()),
+        ("--socks5", SOCKS5_DOOR.to_string()),
+        ("--dns", DNS_DOOR.to_string()),
+        ("--plain", PLAIN_DOOR.to_string()),
+        ("--tls", TLS_DOOR.to_string()),
     ];
+    let patience = PATIENCE.to_string();
+    let mut arguments = vec!["proxy", "--hand-over", DOORS];
+    for (option, address) in &doors {
+        arguments.extend([option, address.as_str()]);
+    }
     if facts.remote {
         arguments.extend(["--patience", &patience]);
     }

@@ -98,7 +98,9 @@ impl Environment<'_> {
     pub(super) fn list(&self) -> Vec<String> {
         let proxy = format!("http://{}", self.proxy);
         let mut list = Vec::new();
-        for name in ["http_proxy", "https_proxy"] {
+        // For the rest the HTTP door as well, and not SOCKS5: there are many programs in Python that
+        // end at once when ALL_PROXY names a SOCKS proxy (httpx without its extra package).
+        for name in ["http_proxy", "https_proxy", "all_proxy"] {
             list.push(format!("{name}={proxy}"));
             list.push(format!("{}={proxy}", name.to_uppercase()));
         }
@@ -186,6 +188,8 @@ mod tests {
                 "HTTP_PROXY=http://172.18.0.2:3128",
                 "https_proxy=http://172.18.0.2:3128",
                 "HTTPS_PROXY=http://172.18.0.2:3128",
+                "all_proxy=http://172.18.0.2:3128",
+                "ALL_PROXY=http://172.18.0.2:3128",
                 "NO_PROXY=localhost,127.0.0.1,::1",
                 "HOME=/home/u",
                 "TERM=xterm",

@@ -30,6 +30,15 @@ pub(super) enum Head {
     },
 }
 
+/// How a request says where it goes (RFC 9112, section 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As to a proxy: CONNECT, or absolute-form.
+    Proxy,
+    /// As to the origin itself: origin-form, and the Host field; absolute-form is taken, too.
+    Origin,
+}
+
 /// How a request's content is delimited (RFC 9112, section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
@@ -99,7 +108,7 @@ impl Bad {
 }
 
 /// Reads the head at the start of a buffer.
-pub(super) fn parse(buffer: &[u8]) -> Result<Parsed, Bad> {
+pub(super) fn parse(buffer: &[u8], form: Form) -> Result<Parsed, Bad> {
     let end = end_of_head(buffer)?;
     let window = &buffer[..end.unwrap_or(buffer.len())];
     if end.is_none() {
@@ -143,6 +152,13 @@ pub(super) fn parse(buffer: &[u8]) -> Result<Parsed, Bad> {
         return Err(Bad::new(414, "the request line is too long", window));
     }
     let content = framing(request.headers, minor).map_err(bad)?;
+    if method == "CONNECT" && form == Form::Origin {
+        return Err(Bad::new(
+            405,
+            "CONNECT is for a proxy, and this is none",
+            window,
+        ));
+    }
     if method == "CONNECT" {
         if content != Content::Length(0) {
             return Err(bad("a CONNECT request has no content"));
@@ -166,8 +182,14 @@ pub(super) fn parse(buffer: &[u8]) -> Result<Parsed, Bad> {
         // RFC 9110, section 9.3.8: it would show the sandbox what the proxy adds.
         return Err(Bad::new(405, "TRACE is not served", window));
     }
-    let (_, rest) =
-        forward_target(path.as_bytes()).map_err(|error| Bad::new(400, error, window))?;
+    let in_origin_form = form == Form::Origin && (path.starts_with('/') || path == "*");
+    let rest = match in_origin_form {
+        true => origin_form(path, &request).map_err(|error| Bad::new(400, error, window))?,
+        false => {
+            let target = forward_target(path.as_bytes());
+            target.map_err(|error| Bad::new(400, error, window))?.1
+        }
+    };
     // hyper reads it again, and would refuse what it cannot read without a word in the log.
     if Uri::try_from(path).is_err() {
         return Err(bad(
@@ -179,6 +201,23 @@ pub(super) fn parse(buffer: &[u8]) -> Result<Parsed, Bad> {
         content,
         asterisk: method == "OPTIONS" && rest.is_empty(),
     }))
+}
+
+/// The path and query of an origin-form request, whose Host names its target. The `*` of OPTIONS is
+/// no path.
+fn origin_form<'a>(path: &'a str, request: &httparse::Request<'_, '_>) -> Result<&'a [u8], String> {
+    if path == "*" && request.method != Some("OPTIONS") {
+        return Err("only OPTIONS asks about the server as a whole".to_owned());
+    }
+    if path.contains('#') {
+        return Err("a request's target has no fragment".to_owned());
+    }
+    let mut fields = request.headers.iter();
+    let host = fields.find(|field| field.name.eq_ignore_ascii_case("host"));
+    let host = host.ok_or("a request names its host in a Host field")?;
+    let target = Target::from_authority_or(host.value, 80);
+    target.map_err(|error| format!("its Host field: {error}"))?;
+    Ok(path.strip_prefix('*').unwrap_or(path).as_bytes())
 }
 
 /// The target of an absolute-form request (RFC 9112, section 3.2.2), and its path and query:
@@ -297,14 +336,14 @@ mod tests {
     use super::*;
 
     fn status(head: &str) -> u16 {
-        match parse(head.as_bytes()) {
+        match parse(head.as_bytes(), Form::Proxy) {
             Err(bad) => bad.status,
             Ok(parsed) => panic!("{head:?} is taken: {parsed:?}"),
         }
     }
 
     fn content(head: &str) -> Content {
-        match parse(head.as_bytes()) {
+        match parse(head.as_bytes(), Form::Proxy) {
             Ok(Parsed::Complete(Head::Forward {
                 content, length, ..
             })) if length == head.len() => content,
@@ -315,7 +354,9 @@ mod tests {
     #[test]
     fn a_connect_names_its_target_and_has_no_content() {
         let head = "CONNECT a.test:443 HTTP/1.1\r\nHost: b.test\r\n\r\n";
-        let Ok(Parsed::Complete(Head::Connect { target, length })) = parse(head.as_bytes()) else {
+        let Ok(Parsed::Complete(Head::Connect { target, length })) =
+            parse(head.as_bytes(), Form::Proxy)
+        else {
             panic!("not taken");
         };
         assert_eq!(
@@ -336,7 +377,11 @@ mod tests {
     fn every_prefix_of_a_head_is_partial() {
         let head = "POST http://a.test/ HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\n";
         for end in 0..head.len() {
-            assert_eq!(parse(&head.as_bytes()[..end]), Ok(Parsed::Partial), "{end}");
+            assert_eq!(
+                parse(&head.as_bytes()[..end], Form::Proxy),
+                Ok(Parsed::Partial),
+                "{end}"
+            );
         }
         assert_eq!(content(head), Content::Length(5));
     }
@@ -404,7 +449,8 @@ mod tests {
             ("GET http://a.test", false),
         ] {
             let head = format!("{line} HTTP/1.1\r\nHost: a.test\r\n\r\n");
-            let Ok(Parsed::Complete(Head::Forward { asterisk, .. })) = parse(head.as_bytes())
+            let Ok(Parsed::Complete(Head::Forward { asterisk, .. })) =
+                parse(head.as_bytes(), Form::Proxy)
             else {
                 panic!("{line} is not taken");
             };

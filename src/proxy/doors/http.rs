@@ -1,5 +1,6 @@
-//! Absolute-form requests (RFC 9112, section 3.2.2), each judged alone, on a connection that
-//! may carry many; and the upgrades that come of them.
+//! HTTP requests, each judged alone, on a connection that may carry many; and the upgrades that come
+//! of them. They are in absolute form (RFC 9112, section 3.2.2), or in origin form where the sandbox
+//! takes the connection for one to the origin.
 //!
 //! A connection to an origin belongs to the client's connection that opened it, and serves its
 //! next request if that is for the same target: nothing is shared between clients, and nothing
@@ -20,7 +21,7 @@ use http_body_util::{Either, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self as client, SendRequest};
-use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
+use hyper::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
 use hyper::server::conn::http1 as server;
 use hyper::service::service_fn;
 use hyper::upgrade::Upgraded;
@@ -29,7 +30,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::policy::{Door, Reason, Target};
+use crate::policy::{Door, Reason, Target, TargetError};
 use crate::proxy::dial::{NotConnected, Upstream};
 use crate::proxy::gate::Refusal;
 use crate::proxy::ledger::Passage;
@@ -38,7 +39,7 @@ use crate::proxy::relay::relay;
 use super::counted::Counted;
 use super::doorbell::Doorbell;
 use super::fields::{for_client, for_origin, hops_left, repeatable, strip_hop_by_hop};
-use super::head::Bad;
+use super::head::{Bad, Form};
 use super::inlet::{Asterisk, ContentFault, Ending, Inlet};
 use super::presence::Presence;
 use super::{Road, about, answer, connect, refuse};
@@ -46,16 +47,70 @@ use super::{Road, about, answer, connect, refuse};
 /// How long an origin may think before the first byte of its answer: language models think long.
 const ANSWER: Duration = Duration::from_secs(15 * 60);
 
+/// What a client takes its connection for.
+pub(super) struct Manner {
+    form: Form,
+    door: Door,
+    tunnel: Option<Tunnel>,
+}
+
+impl Manner {
+    /// For one to a proxy.
+    pub(super) fn proxy() -> Self {
+        Self {
+            form: Form::Proxy,
+            door: Door::Http,
+            tunnel: None,
+        }
+    }
+
+    /// For one to the origin, whatever the name server said.
+    pub(super) fn plain() -> Self {
+        Self {
+            form: Form::Origin,
+            door: Door::Plain,
+            tunnel: None,
+        }
+    }
+
+    /// For one to the origin, through a tunnel that is there. What is for its host goes on under
+    /// the decision that opened it, and what is for another one only if a rule allows that.
+    pub(super) fn in_tunnel(upstream: Upstream, passage: Passage) -> Self {
+        Self {
+            form: Form::Origin,
+            door: passage.permit().door(),
+            tunnel: Some(Tunnel {
+                target: passage.permit().target().clone(),
+                passage: Mutex::new(Some(Arc::new(passage))),
+                upstream: Mutex::new(Some(upstream)),
+            }),
+        }
+    }
+}
+
+/// The tunnel that HTTP was found in.
+struct Tunnel {
+    target: Target,
+    /// Until an upgrade takes it.
+    passage: Mutex<Option<Arc<Passage>>>,
+    /// Until the first request takes it.
+    upstream: Mutex<Option<Upstream>>,
+}
+
 /// Serves a client's connection from its first request on.
 pub(super) async fn serve(
     stream: TcpStream,
     buffer: BytesMut,
     road: &Arc<Road>,
     abort: AbortHandle,
+    manner: Manner,
 ) -> io::Result<()> {
+    let (form, door) = (manner.form, manner.door);
     let client = Arc::new(Client {
         road: Arc::clone(road),
         abort: abort.clone(),
+        door,
+        tunnel: manner.tunnel,
         fault: ContentFault::default(),
         presence: Presence::default(),
         origin: Mutex::new(None),
@@ -66,6 +121,7 @@ pub(super) async fn serve(
     let inlet = Inlet::new(
         stream,
         buffer,
+        form,
         client.fault.clone(),
         Arc::clone(&asterisk),
         client.presence.clone(),
@@ -116,7 +172,7 @@ pub(super) async fn serve(
     }
     match ending {
         Some(Ending::Connect(target)) => connect::serve(stream, target, buffer, road, abort).await,
-        Some(Ending::Bad(bad)) => refuse(stream, bad, road).await,
+        Some(Ending::Bad(bad)) => refuse(stream, bad, door, road).await,
         Some(Ending::Done) | None => {
             answer::linger(half_closed(stream).await?).await;
             Ok(())
@@ -143,10 +199,35 @@ async fn tunnel(
     relay(client, origin, passage).await
 }
 
+impl Tunnel {
+    fn passage(&self) -> Option<Arc<Passage>> {
+        self.passage
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn take(&self) -> Option<Arc<Passage>> {
+        self.passage
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    fn upstream(&self) -> Option<Upstream> {
+        self.upstream
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
 /// One client's connection.
 struct Client {
     road: Arc<Road>,
     abort: AbortHandle,
+    door: Door,
+    tunnel: Option<Tunnel>,
     fault: ContentFault,
     presence: Presence,
     /// The connection to the last target; requests come one after the other.
@@ -171,11 +252,7 @@ type Answer = Response<Either<Counted, Full<Bytes>>>;
 impl Client {
     /// One request and its answer. `asterisk`: see [`Asterisk`].
     async fn exchange(&self, request: Request<Incoming>, asterisk: bool) -> Answer {
-        let authority = request
-            .uri()
-            .authority()
-            .map_or("", |authority| authority.as_str());
-        let target = match Target::from_authority_or(authority.as_bytes(), 80) {
+        let target = match self.target(&request) {
             Ok(target) => target,
             // The strict reader took it, so this does not happen; and if it does, it is refused.
             Err(error) => return self.malformed(error.to_string(), request.uri()).await,
@@ -199,6 +276,24 @@ impl Client {
         }
     }
 
+    /// Where a request goes: the URL's authority wins over the Host field, and a tunnel's port over
+    /// both.
+    fn target(&self, request: &Request<Incoming>) -> Result<Target, TargetError> {
+        let host = || {
+            request
+                .headers()
+                .get(HOST)
+                .map_or(&b""[..], |host| host.as_bytes())
+        };
+        let authority = request.uri().authority();
+        let authority = authority.map_or_else(host, |authority| authority.as_str().as_bytes());
+        let mut target = Target::from_authority_or(authority, 80)?;
+        if let Some(tunnel) = &self.tunnel {
+            target.port = tunnel.target.port;
+        }
+        Ok(target)
+    }
+
     async fn malformed(&self, why: String, uri: &Uri) -> Answer {
         let sent = uri.to_string().into_bytes();
         let bad = Bad {
@@ -207,7 +302,67 @@ impl Client {
             sent,
             connect: false,
         };
-        answer::response(&self.road.malformed(&bad, Door::Http).await).map(Either::Right)
+        answer::response(&self.road.malformed(&bad, self.door).await).map(Either::Right)
+    }
+
+    /// The connection for a request, and what it is entered in the books as.
+    async fn reach(
+        &self,
+        target: &Target,
+    ) -> Result<(SendRequest<Counted>, Arc<Passage>, bool), NotConnected> {
+        if let Some(reached) = self.reach_through(target).await? {
+            return Ok(reached);
+        }
+        let admitting = self.road.admit(target.clone(), self.door);
+        let Some(admitted) = self.presence.during(admitting).await else {
+            // Whoever asked is gone: nobody is to be answered, and the place is given up.
+            self.abort.abort();
+            return std::future::pending().await;
+        };
+        let permit = admitted?;
+        Ok(match self.kept(target).await {
+            Some(sender) => {
+                let passage = self.road.ledger.opened(permit, self.abort.clone()).await;
+                (sender, Arc::new(passage), true)
+            }
+            None => {
+                let rule = permit.rule();
+                let (upstream, passage) = self.road.dial(permit, self.abort.clone()).await?;
+                let sender = self.handshake(target, &rule, upstream).await?;
+                (sender, Arc::new(passage), false)
+            }
+        })
+    }
+
+    /// The same within a tunnel, for what is for its host. `None`: it is for another one, which a
+    /// rule allows; or there is no tunnel.
+    async fn reach_through(
+        &self,
+        target: &Target,
+    ) -> Result<Option<(SendRequest<Counted>, Arc<Passage>, bool)>, NotConnected> {
+        let passage = self.tunnel.as_ref().and_then(Tunnel::passage);
+        let Some((tunnel, passage)) = self.tunnel.as_ref().zip(passage) else {
+            return Ok(None);
+        };
+        if tunnel.target != *target {
+            if self.road.gate.allows(target) {
+                return Ok(None);
+            }
+            let why = format!("the HTTP inside is for {target}, which no rule allows");
+            let permit = passage.permit();
+            let refusal = self.road.gate.mismatched(permit, Some(target), why).await;
+            return Err(super::denied(refusal));
+        }
+        if let Some(sender) = self.kept(target).await {
+            return Ok(Some((sender, passage, true)));
+        }
+        let upstream = match tunnel.upstream() {
+            Some(upstream) => upstream,
+            None => self.road.redial(&passage).await?,
+        };
+        let rule = passage.permit().rule();
+        let sender = self.handshake(target, &rule, upstream).await?;
+        Ok(Some((sender, passage, false)))
     }
 
     async fn forward(
@@ -216,27 +371,8 @@ impl Client {
         request: Request<Incoming>,
         asterisk: bool,
     ) -> Result<Answer, NotConnected> {
-        let admitting = self.road.admit(target.clone(), Door::Http);
-        let Some(admitted) = self.presence.during(admitting).await else {
-            // Whoever asked is gone: nobody is to be answered, and the place is given up.
-            self.abort.abort();
-            return std::future::pending().await;
-        };
-        let permit = admitted?;
-        let rule = permit.rule();
-        let kept = self.kept(&target).await;
-        let reused = kept.is_some();
-        let (mut sender, passage) = match kept {
-            Some(sender) => (
-                sender,
-                self.road.ledger.opened(permit, self.abort.clone()).await,
-            ),
-            None => {
-                let (upstream, passage) = self.road.dial(permit, self.abort.clone()).await?;
-                (self.handshake(&target, &rule, upstream).await?, passage)
-            }
-        };
-        let passage = Arc::new(passage);
+        let (mut sender, passage, reused) = self.reach(&target).await?;
+        let rule = passage.permit().rule();
         let (mut request, asked_upgrade) = for_origin(request, &target, &passage);
         if asterisk {
             *request.uri_mut() = Uri::from_static("*");
@@ -262,7 +398,7 @@ impl Client {
                         .then(|| Bad::content(format!("the content cannot be read: {why}")))
                 };
                 if let Some(bad) = self.fault.take().or_else(unreadable) {
-                    return Err(self.road.malformed(&bad, Door::Http).await);
+                    return Err(self.road.malformed(&bad, self.door).await);
                 }
                 let why = format!("it ended the connection without an answer: {error}");
                 return Err(self
@@ -353,6 +489,9 @@ impl Client {
                     .await);
             }
         };
+        if let Some(tunnel) = &self.tunnel {
+            drop(tunnel.take());
+        }
         // The request's content, which shares the passage, has ended: upgrades carry none.
         let Some(passage) = Arc::into_inner(passage) else {
             let why = "an upgrade with content is not forwarded".to_owned();
@@ -383,7 +522,7 @@ impl Client {
     ) -> NotConnected {
         let gate = &self.road.gate;
         let refusal: Refusal = gate
-            .failed(target, Door::Http, rule, Reason::ConnectFailed, why)
+            .failed(target, self.door, rule, Reason::ConnectFailed, why)
             .await;
         NotConnected {
             refusal,

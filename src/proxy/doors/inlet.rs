@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::policy::Target;
 
 use super::chunks::ChunkTracker;
-use super::head::{self, Bad, Content, Head, Parsed};
+use super::head::{self, Bad, Content, Form, Head, Parsed};
 use super::presence::Presence;
 use super::{HEAD, IDLE};
 
@@ -30,6 +30,7 @@ const AHEAD: usize = 16 * 1024;
 /// A client's connection behind the strict reader.
 pub(super) struct Inlet<S> {
     stream: S,
+    form: Form,
     /// Read, and not yet let through.
     buffer: BytesMut,
     state: State,
@@ -92,6 +93,7 @@ impl<S> Inlet<S> {
     pub(super) fn new(
         stream: S,
         buffer: BytesMut,
+        form: Form,
         fault: ContentFault,
         asterisk: Asterisk,
         presence: Presence,
@@ -99,6 +101,7 @@ impl<S> Inlet<S> {
         Self {
             stream,
             buffer,
+            form,
             state: State::Head,
             deadline: Box::pin(sleep(IDLE)),
             given: None,
@@ -127,7 +130,7 @@ impl<S> Inlet<S> {
             let parsed = if self.buffer.is_empty() {
                 Ok(Parsed::Partial)
             } else {
-                head::parse(&self.buffer)
+                head::parse(&self.buffer, self.form)
             };
             match parsed {
                 Ok(Parsed::Complete(Head::Forward {
@@ -337,7 +340,14 @@ mod tests {
         let (fault, asterisk, presence) = Default::default();
         (
             client,
-            Inlet::new(stream, BytesMut::new(), fault, asterisk, presence),
+            Inlet::new(
+                stream,
+                BytesMut::new(),
+                Form::Proxy,
+                fault,
+                asterisk,
+                presence,
+            ),
         )
     }
 

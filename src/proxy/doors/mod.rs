@@ -13,9 +13,14 @@ pub(super) mod dns;
 mod doorbell;
 mod fields;
 mod head;
+mod hello;
 mod http;
 mod inlet;
+mod opening;
 mod presence;
+mod socks5;
+mod tls;
+mod tunnel;
 
 use std::io;
 use std::sync::Arc;
@@ -29,7 +34,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::policy::{Door, Reason, Target};
 
-use self::head::{Bad, Head, Parsed};
+use self::head::{Bad, Form, Head, Parsed};
 use super::dial::{Dialler, NotConnected, Upstream};
 use super::gate::{Gate, Permit, Refusal};
 use super::ledger::{Ledger, Passage};
@@ -94,8 +99,8 @@ fn denied(refusal: Refusal) -> NotConnected {
     }
 }
 
-/// Serves the HTTP door. A connection for which there is no descriptor waits to be accepted.
-pub(super) async fn serve_http(listener: TcpListener, road: Arc<Road>) {
+/// Serves a door for connections. One for which there is no descriptor waits to be accepted.
+pub(super) async fn serve(door: Door, listener: TcpListener, road: Arc<Road>) {
     while let Some(descriptor) = road.dialler.descriptors.for_accepting().await {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -103,7 +108,7 @@ pub(super) async fn serve_http(listener: TcpListener, road: Arc<Road>) {
                 let road = Arc::clone(&road);
                 let client = async move {
                     // How a client's connection ends is in the ledger; the client knows itself.
-                    let _ = serve_client(stream, &road, abort).await;
+                    let _ = serve_client(door, stream, &road, abort).await;
                     drop(descriptor);
                 };
                 tokio::spawn(Abortable::new(client, registration));
@@ -113,9 +118,27 @@ pub(super) async fn serve_http(listener: TcpListener, road: Arc<Road>) {
     }
 }
 
-/// One connection: a CONNECT becomes a tunnel; anything else is served until a CONNECT comes,
-/// or what comes cannot be judged, or the client is done.
+/// One connection. What needs much room is boxed, so that a tunnel's task does not carry it.
 async fn serve_client(
+    door: Door,
+    stream: TcpStream,
+    road: &Arc<Road>,
+    abort: AbortHandle,
+) -> io::Result<()> {
+    match door {
+        Door::Socks5 => socks5::serve(stream, road, abort).await,
+        Door::Tls => tls::serve(stream, road, abort).await,
+        Door::Plain => {
+            let manner = http::Manner::plain();
+            Box::pin(http::serve(stream, BytesMut::new(), road, abort, manner)).await
+        }
+        Door::Connect | Door::Http | Door::Dns => serve_proxy(stream, road, abort).await,
+    }
+}
+
+/// A CONNECT becomes a tunnel; anything else is served until a CONNECT comes, or what comes cannot
+/// be judged, or the client is done.
+async fn serve_proxy(
     mut stream: TcpStream,
     road: &Arc<Road>,
     abort: AbortHandle,
@@ -129,17 +152,18 @@ async fn serve_client(
             buffer.advance(length);
             connect::serve(stream, target, buffer, road, abort).await
         }
-        // Boxed, so that a tunnel's task does not carry the room of an HTTP connection.
-        Ok(Head::Forward { .. }) => Box::pin(http::serve(stream, buffer, road, abort)).await,
-        Err(bad) => refuse(stream, bad, road).await,
+        Ok(Head::Forward { .. }) => {
+            let manner = http::Manner::proxy();
+            Box::pin(http::serve(stream, buffer, road, abort, manner)).await
+        }
+        Err(bad) => refuse(stream, bad, Door::Http, road).await,
     }
 }
 
-async fn refuse(stream: TcpStream, bad: Bad, road: &Road) -> io::Result<()> {
-    let door = if bad.connect {
-        Door::Connect
-    } else {
-        Door::Http
+async fn refuse(stream: TcpStream, bad: Bad, door: Door, road: &Road) -> io::Result<()> {
+    let door = match (door, bad.connect) {
+        (Door::Http, true) => Door::Connect,
+        _ => door,
     };
     let turned = road.malformed(&bad, door).await;
     answer::send(stream, &turned).await
@@ -157,7 +181,7 @@ async fn read_head(
         Ok(Ok(0)) | Err(_) => return Ok(None),
     }
     // Most heads come in one piece, and need no second clock.
-    match head::parse(buffer) {
+    match head::parse(buffer, Form::Proxy) {
         Ok(Parsed::Complete(head)) => return Ok(Some(Ok(head))),
         Ok(Parsed::Partial) => {}
         Err(bad) => return Ok(Some(Err(bad))),
@@ -167,7 +191,7 @@ async fn read_head(
             if stream.read_buf(buffer).await? == 0 {
                 return Ok(Err(Bad::cut_short(buffer)));
             }
-            match head::parse(buffer) {
+            match head::parse(buffer, Form::Proxy) {
                 Ok(Parsed::Complete(head)) => return Ok(Ok(head)),
                 Ok(Parsed::Partial) => {}
                 Err(bad) => return Ok(Err(bad)),

@@ -21,7 +21,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::api::PolicyDocument;
-use crate::policy::{Door, Host, Reason, Screen, Target};
+use crate::policy::{Door, Host, Reason, Screen, SniCheck, Target};
 
 pub(super) use self::change::AddedRules;
 use self::judge::Judgement;
@@ -156,6 +156,17 @@ impl Gate {
     /// Whether a person is asked about what no rule covers.
     pub(super) fn asks(&self) -> bool {
         self.rules.load().asking().is_some()
+    }
+
+    /// Whether a rule allows a target, without a question and without a hit.
+    pub(super) fn allows(&self, target: &Target) -> bool {
+        let judgement = self.rules.load().judge(target, Instant::now());
+        matches!(judgement, Judgement::Allow(_))
+    }
+
+    /// What becomes of a tunnel whose content is for another host.
+    pub(super) fn sni_check(&self) -> SniCheck {
+        self.rules.load().sni_check()
     }
 
     /// Whether a name would be admitted on some port: what the DNS door has to know. If not, why.

@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use crate::policy::{Door, Host, Reason, Target};
 
-use super::Gate;
 use super::judge::is_host_name;
+use super::{Gate, Permit};
 use crate::proxy::ledger::Refused;
 use crate::proxy::queue::Answer;
 
@@ -137,6 +137,25 @@ impl Gate {
             remedy,
         };
         self.note(target, door, &refusal, Some(rule)).await;
+        refusal
+    }
+
+    /// What a tunnel carries is for another host than it was admitted for.
+    pub(in crate::proxy) async fn mismatched(
+        &self,
+        permit: &Permit,
+        other: Option<&Target>,
+        why: String,
+    ) -> Refusal {
+        let target = permit.target();
+        let refusal = Refusal {
+            reason: Reason::SniMismatch,
+            what: target.to_string(),
+            why,
+            remedy: other.map_or_else(String::new, |other| format!("vibepit allow {other}")),
+        };
+        self.note(target, permit.door(), &refusal, Some(permit.rule()))
+            .await;
         refusal
     }
 

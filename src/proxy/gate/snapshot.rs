@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::api::{Asking, PolicyDocument, RuleGroup};
-use crate::policy::{Origin, Rule, RuleSet, Scope, Screen, Target};
+use crate::policy::{Origin, Rule, RuleSet, Scope, Screen, SniCheck, Target};
 
 /// All that a decision depends on, at one moment.
 pub(super) struct Snapshot {
@@ -25,6 +25,7 @@ pub(super) struct Files {
     screen: Screen,
     host_ports: Vec<u16>,
     asking: Option<Asking>,
+    sni_check: SniCheck,
 }
 
 /// Which rule of a snapshot.
@@ -58,6 +59,7 @@ impl Files {
             screen: Screen::new(document.allow_cidr, document.screened),
             host_ports: document.allow_host_ports,
             asking: document.asking,
+            sni_check: document.sni_check,
         };
         (files, flags)
     }
@@ -127,6 +129,11 @@ impl Snapshot {
     /// How long what no rule covers waits for a person; without it, it is refused.
     pub(super) fn asking(&self) -> Option<Asking> {
         self.files.asking
+    }
+
+    /// What becomes of a tunnel whose content is for another host.
+    pub(super) fn sni_check(&self) -> SniCheck {
+        self.files.sni_check
     }
 
     /// The ports of the host's loopback that are open.

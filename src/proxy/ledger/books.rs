@@ -79,6 +79,8 @@ struct Traffic {
     bytes_up: u64,
     bytes_down: u64,
     duration_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    carries: Option<&'static str>,
 }
 
 impl Books {
@@ -131,6 +133,7 @@ impl Books {
                 bytes_up: up,
                 bytes_down: down,
                 duration_ms: u64::try_from(duration).unwrap_or(u64::MAX),
+                carries: open.carries.get().copied(),
             }),
         };
         audit.write(&timestamp(open.at), &line);

@@ -8,7 +8,7 @@ mod bookkeeper;
 mod books;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::stream::AbortHandle;
@@ -74,6 +74,8 @@ struct Open {
     at: SystemTime,
     up: AtomicU64,
     down: AtomicU64,
+    /// What its first bytes look like, where somebody looked.
+    carries: OnceLock<&'static str>,
     abort: AbortHandle,
 }
 
@@ -98,6 +100,11 @@ impl Passage {
     /// What lets it through.
     pub(super) fn permit(&self) -> &Permit {
         &self.open.permit
+    }
+
+    /// What its first bytes look like.
+    pub(super) fn carries(&self, what: &'static str) {
+        let _ = self.open.carries.set(what);
     }
 
     /// Counts bytes from the sandbox.
@@ -149,6 +156,7 @@ impl Ledger {
             at: SystemTime::now(),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
+            carries: OnceLock::new(),
             abort,
         });
         self.note(Note::Opened(Arc::clone(&open))).await;
@@ -421,6 +429,7 @@ impl Open {
             bytes_up: self.up.load(Relaxed),
             bytes_down: self.down.load(Relaxed),
             age_seconds: self.since.elapsed().as_secs(),
+            carries: self.carries.get().map(|what| (*what).to_owned()),
         }
     }
 }

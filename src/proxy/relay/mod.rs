@@ -26,6 +26,8 @@ use super::ledger::Passage;
 
 /// A tunnel that moves no byte for so long is closed. Long enough for an agent that waits.
 const IDLE: Duration = Duration::from_secs(60 * 60);
+/// How long the first bytes of a tunnel may take to tell what they are, once they begin to come.
+const OPENING: Duration = Duration::from_secs(10);
 /// As for a proxy that reads as fast as loopback delivers: larger gains nothing, smaller costs.
 const BUFFER: usize = 64 * 1024;
 /// Buffers a thread keeps for the next one who needs one.
@@ -42,21 +44,149 @@ const BULK: u32 = 16;
 /// # Errors
 /// When a side breaks, or nothing moves for [`IDLE`]. A clean end of both sides is `Ok`.
 pub(super) async fn relay(
-    mut sandbox: impl Side,
-    mut upstream: impl Side,
+    sandbox: impl Side,
+    upstream: impl Side,
     passage: &Passage,
 ) -> io::Result<()> {
-    let mut up = Direction::default();
-    let mut down = Direction::default();
+    Relay::new(sandbox, upstream).run(passage).await
+}
+
+/// Looks at what the sandbox sends first, before the upstream has any of it.
+pub(super) trait Inspect {
+    /// Judges the first bytes. `last`: there will be no more of them, because the sandbox sends no
+    /// more, or there is no room for more, or it took too long to send them.
+    fn inspect(&mut self, sent: &[u8], last: bool) -> Look;
+}
+
+/// What comes of a look.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Too few bytes to tell. As an answer to the last bytes it is a [`Self::Stop`].
+    More,
+    /// They may go on, and whatever follows them.
+    Pass,
+    /// Nothing goes on.
+    Stop,
+}
+
+/// Two sides, and what is on its way between them.
+pub(super) struct Relay<A, B> {
+    sandbox: A,
+    upstream: B,
+    up: Direction,
+    down: Direction,
+}
+
+impl<A: Side, B: Side> Relay<A, B> {
+    /// Nothing is on its way yet.
+    pub(super) fn new(sandbox: A, upstream: B) -> Self {
+        Self {
+            sandbox,
+            upstream,
+            up: Direction::default(),
+            down: Direction::default(),
+        }
+    }
+
+    /// The sandbox sent this already.
+    pub(super) fn sent_before(&mut self, early: &[u8], passage: &Passage) {
+        if early.is_empty() {
+            return;
+        }
+        let mut buffer = match early.len() {
+            0..=BUFFER => Buffer::borrow(),
+            more => Buffer(vec![0; more].into_boxed_slice()),
+        };
+        buffer.0[..early.len()].copy_from_slice(early);
+        self.up.held = Held::Buffer(buffer, 0..early.len());
+        passage.sent(early.len());
+    }
+
+    /// Moves what the upstream sends, and none of what the sandbox sends until that was looked at.
+    /// What was stopped is still held.
+    ///
+    /// # Errors
+    /// As [`relay`].
+    pub(super) async fn open(
+        &mut self,
+        passage: &Passage,
+        inspect: &mut impl Inspect,
+    ) -> io::Result<Look> {
+        let mut clock = pin!(sleep(IDLE));
+        let (mut hurried, mut moved) = (false, false);
+        std::future::poll_fn(|cx| {
+            let _ = self
+                .down
+                .poll(cx, &mut self.upstream, &mut self.sandbox, &mut |bytes| {
+                    passage.received(bytes);
+                    moved = true;
+                })?;
+            let look = self
+                .up
+                .poll_opening(cx, &mut self.sandbox, inspect, &mut |bytes| {
+                    passage.sent(bytes);
+                })?;
+            if let Poll::Ready(look) = look {
+                return Poll::Ready(Ok(look));
+            }
+            if !hurried && !matches!(self.up.held, Held::Nothing) {
+                hurried = true;
+                clock.as_mut().reset(Instant::now() + OPENING);
+            }
+            while clock.as_mut().poll(cx).is_ready() {
+                if hurried {
+                    return Poll::Ready(Ok(self.up.look(inspect, true)));
+                }
+                if !std::mem::take(&mut moved) {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                clock.as_mut().reset(Instant::now() + IDLE);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The two sides, and what was taken from the sandbox and not given to the upstream.
+    pub(super) fn into_parts(self) -> (A, B, Vec<u8>) {
+        let held = match self.up.held {
+            Held::Buffer(buffer, range) => buffer.0[range].to_vec(),
+            Held::Nothing | Held::Pipe(_) => Vec::new(),
+        };
+        (self.sandbox, self.upstream, held)
+    }
+
+    /// Moves bytes until both sides are done.
+    ///
+    /// # Errors
+    /// As [`relay`].
+    pub(super) async fn run(self, passage: &Passage) -> io::Result<()> {
+        let Self {
+            mut sandbox,
+            mut upstream,
+            mut up,
+            mut down,
+        } = self;
+        carry(&mut sandbox, &mut upstream, &mut up, &mut down, passage).await
+    }
+}
+
+async fn carry(
+    sandbox: &mut impl Side,
+    upstream: &mut impl Side,
+    up: &mut Direction,
+    down: &mut Direction,
+    passage: &Passage,
+) -> io::Result<()> {
     let mut idle = pin!(sleep(IDLE));
     let mut moved_at_last_check = 0u64;
     let mut moved = 0u64;
     std::future::poll_fn(|cx| {
-        let sent = up.poll(cx, &mut sandbox, &mut upstream, &mut |bytes| {
+        let sent = up.poll(cx, sandbox, upstream, &mut |bytes| {
             passage.sent(bytes);
             moved += bytes as u64;
         })?;
-        let received = down.poll(cx, &mut upstream, &mut sandbox, &mut |bytes| {
+        let received = down.poll(cx, upstream, sandbox, &mut |bytes| {
             passage.received(bytes);
             moved += bytes as u64;
         })?;
@@ -149,6 +279,48 @@ impl Direction {
         // There is more to do, and others wait: come back.
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Takes bytes until they tell what they are; whatever of them is held stays held.
+    fn poll_opening(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut impl Side,
+        inspect: &mut impl Inspect,
+        count: &mut impl FnMut(usize),
+    ) -> Poll<io::Result<Look>> {
+        loop {
+            let look = self.look(inspect, self.ended);
+            if look != Look::More {
+                return Poll::Ready(Ok(look));
+            }
+            let taken = match &mut self.held {
+                Held::Buffer(buffer, range) => {
+                    let mut read = ReadBuf::new(&mut buffer.0[range.end..]);
+                    ready!(Pin::new(&mut *from).poll_read(cx, &mut read))?;
+                    let taken = read.filled().len();
+                    range.end += taken;
+                    taken
+                }
+                Held::Nothing | Held::Pipe(_) => ready!(self.poll_copy(cx, from))?.unwrap_or(0),
+            };
+            self.ended = taken == 0;
+            count(taken);
+        }
+    }
+
+    /// Has the bytes that are held looked at. None at all are judged once no more will come.
+    fn look(&self, inspect: &mut impl Inspect, last: bool) -> Look {
+        let held = match &self.held {
+            Held::Buffer(buffer, range) => &buffer.0[range.clone()],
+            Held::Nothing | Held::Pipe(_) if last => return Look::Pass,
+            Held::Nothing | Held::Pipe(_) => return Look::More,
+        };
+        let last = last || held.len() >= BUFFER;
+        match inspect.inspect(held, last) {
+            Look::More if last => Look::Stop,
+            look => look,
+        }
     }
 
     /// Until nothing is held.
@@ -246,7 +418,7 @@ impl Drop for Buffer {
         // A thread that ends has no spares to keep.
         let _ = SPARES.try_with(|spares| {
             let mut spares = spares.borrow_mut();
-            if spares.len() < SPARE {
+            if spares.len() < SPARE && bytes.len() == BUFFER {
                 spares.push(bytes);
             }
         });

@@ -98,7 +98,16 @@ impl Origin {
         config: Arc<ServerConfig>,
         answer: impl Fn(&Message) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
-        Self::at(here(), Some(config), conversing(answer)).expect("a port")
+        Self::answering_over_tls_at(here(), config, answer).expect("a port")
+    }
+
+    /// The same, at an address.
+    pub(crate) fn answering_over_tls_at(
+        address: SocketAddr,
+        config: Arc<ServerConfig>,
+        answer: impl Fn(&Message) -> Vec<u8> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        Self::at(address, Some(config), conversing(answer))
     }
 
     /// As [`Self::answering`], at an address.

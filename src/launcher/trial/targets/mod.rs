@@ -139,11 +139,13 @@ fn elsewhere(targets: &mut Targets) {
 
 /// What a sandboxed command has when nobody passes anything on. `HOSTNAME` and `container` are
 /// engines' own.
-const VARIABLES: [&str; 11] = [
+const VARIABLES: [&str; 13] = [
     "http_proxy",
     "HTTP_PROXY",
     "https_proxy",
     "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
     "no_proxy",
     "NO_PROXY",
     "HOME",

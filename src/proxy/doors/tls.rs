@@ -1,0 +1,108 @@
+//! TLS of programs that know no proxy: the name server told them that every name is here, and the
+//! ClientHello says which one they mean. It goes on to that host as it came; nothing is decrypted.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use futures_util::stream::AbortHandle;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::policy::{Door, Host, Name, Target};
+use crate::proxy::relay::Relay;
+
+use super::head::Bad;
+use super::hello::{self, Hello};
+use super::tunnel::{Alert, admitted, alert};
+use super::{IDLE, Road};
+
+/// The port of every connection that comes here.
+const HTTPS: u16 = 443;
+/// How long a hello may take from its first byte to its last.
+const HELLO: std::time::Duration = std::time::Duration::from_secs(10);
+/// What a hello may weigh with its records' heads, in as many records as anybody would make of it.
+const SENT_MAX: usize = hello::HELLO_MAX + 4096;
+
+/// Serves one client.
+pub(super) async fn serve(
+    mut client: TcpStream,
+    road: &Arc<Road>,
+    abort: AbortHandle,
+) -> io::Result<()> {
+    let mut sent = BytesMut::with_capacity(2048);
+    let name = match read(&mut client, &mut sent).await? {
+        Some(Ok(name)) => name,
+        Some(Err(why)) => {
+            let bad = Bad {
+                status: 400,
+                why: why.to_owned(),
+                sent: b"(TLS)".to_vec(),
+                connect: false,
+            };
+            road.malformed(&bad, Door::Tls).await;
+            return match hello::is_tls(&sent) {
+                true => alert(client, Alert::Name).await,
+                false => Ok(()),
+            };
+        }
+        None => return Ok(()),
+    };
+    let target = Target {
+        host: Host::Name(name),
+        port: HTTPS,
+    };
+    let permit = match admitted(&mut client, &mut sent, road.admit(target, Door::Tls)).await? {
+        Ok(permit) => permit,
+        Err(_) => return alert(client, Alert::Denied).await,
+    };
+    match Box::pin(road.dial(permit, abort)).await {
+        Ok((upstream, passage)) => {
+            let mut relay = Relay::new(client, upstream);
+            relay.sent_before(&sent, &passage);
+            passage.carries("tls");
+            drop(sent);
+            relay.run(&passage).await
+        }
+        Err(_) => alert(client, Alert::Unreachable).await,
+    }
+}
+
+/// Reads the hello, and leaves it in `sent`. `None`: the client left, or was silent for too long,
+/// before it said a word.
+async fn read(
+    client: &mut TcpStream,
+    sent: &mut BytesMut,
+) -> io::Result<Option<Result<Name, &'static str>>> {
+    match timeout(IDLE, client.read_buf(sent)).await {
+        Ok(Ok(1..)) => {}
+        Ok(Err(error)) => return Err(error),
+        Ok(Ok(0)) | Err(_) => return Ok(None),
+    }
+    let end = Instant::now() + HELLO;
+    loop {
+        if !hello::is_tls(sent) {
+            return Ok(Some(Err("it is no TLS, which this port is for")));
+        }
+        match hello::read(sent) {
+            Hello::For(Some(name)) => return Ok(Some(Ok(name))),
+            Hello::For(None) => {
+                return Ok(Some(Err(
+                    "its ClientHello does not say which host it is for",
+                )));
+            }
+            Hello::Bad(why) => return Ok(Some(Err(why))),
+            Hello::Partial if sent.len() >= SENT_MAX => {
+                return Ok(Some(Err("its ClientHello is larger than 64 KiB")));
+            }
+            Hello::Partial => {}
+        }
+        match timeout_at(end, client.read_buf(sent)).await {
+            Ok(Ok(1..)) => {}
+            Ok(Ok(0)) => return Ok(Some(Err("it ended within its ClientHello"))),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Ok(Some(Err("its ClientHello took too long"))),
+        }
+    }
+}

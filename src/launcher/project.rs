@@ -159,7 +159,7 @@ impl Project {
     }
 
     /// The directory itself, whatever its path leads to by now.
-    pub(crate) fn directory(&self) -> &Directory {
+    pub(crate) fn directory(&self) -> &Arc<Directory> {
         &self.directory
     }
 

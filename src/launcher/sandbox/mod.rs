@@ -15,6 +15,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::container::ProjectSource;
 use self::environment::Environment;
@@ -246,28 +247,28 @@ pub(crate) async fn start(
              brings here what it changes, also when the session is over",
         );
     }
-    let control = Box::new(exec::MainCommand::new(engine.clone(), name.clone()));
-    let job = match terminal {
+    type Streams = (
+        Box<dyn AsyncRead + Send + Unpin>,
+        Box<dyn AsyncWrite + Send + Unpin>,
+    );
+    let (output, input): Streams = match terminal {
         Some(_) if remote => {
             let (output, input) = attach::lasting(engine, name.clone(), output, input);
-            Job {
-                output: Output::Terminal(Box::new(output)),
-                input: Box::new(input),
-                control,
-            }
+            (Box::new(output), Box::new(input))
         }
-        Some(_) => Job {
-            output: Output::Terminal(Box::new(output)),
-            input: Box::new(input),
-            control,
-        },
-        None => Job {
-            output: Output::Framed(Box::new(output)),
-            input: Box::new(input),
-            control,
-        },
+        _ => (Box::new(output), Box::new(input)),
     };
+    let (output, refusal) = attach::BesideInit::new(output, terminal.is_none());
     let engine = engine.clone();
+    let control = exec::MainCommand::new(engine.clone(), name.clone(), command, refusal);
+    let job = Job {
+        output: match terminal {
+            Some(_) => Output::Terminal(Box::new(output)),
+            None => Output::Framed(Box::new(output)),
+        },
+        input,
+        control: Box::new(control),
+    };
     Ok((Sandbox { engine, name }, job))
 }
 

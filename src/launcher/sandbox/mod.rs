@@ -4,7 +4,6 @@ mod container;
 mod environment;
 mod exec;
 mod home;
-mod mounted;
 mod userland;
 mod volume;
 
@@ -23,10 +22,11 @@ use self::volume::Volume;
 use super::attach;
 use super::copy;
 use super::docker::Containers;
-use super::engine::Engine;
+use super::engine::{Engine, Kind};
 use super::filter;
 use super::image::{self, Home, Image};
 use super::job::{Job, Output, Spec};
+use super::mounted;
 use super::proxy::Proxy;
 use super::request::{CannotRun, Purpose, Request};
 use super::session::Launch;
@@ -166,7 +166,10 @@ pub(crate) async fn start(
     let remote = engine.facts().remote;
     let mut kept = None;
     let source = match (&launch.request.remote_path, remote) {
-        (_, false) => ProjectSource::Here,
+        (_, false) => match mounted::held_volume(containers).await? {
+            Some(volume) => ProjectSource::Volume(volume),
+            None => ProjectSource::Here,
+        },
         (Some(directory), true) => ProjectSource::Far(directory.clone()),
         (None, true) => {
             let volume = containers.names.project_volume();
@@ -174,7 +177,7 @@ pub(crate) async fn start(
             give_away(containers, &volume).await?;
             // Nobody works in a sandbox that is thrown away.
             kept = launch.request.throw_away.is_none().then_some(made);
-            ProjectSource::Copy(volume)
+            ProjectSource::Volume(volume)
         }
     };
     let plan = container::Plan {
@@ -234,8 +237,14 @@ pub(crate) async fn start(
             return Err(about_command(command, error));
         }
     };
+    // Podman has made the container whole with that, and its command does not run yet.
+    let is_made = engine.facts().kind == Kind::Podman;
+    if is_made {
+        mounted::check(containers, &name).await?;
+    }
     let started = exec::start_container(engine, &name, command).await;
     match &started {
+        Ok(()) if is_made => {}
         Ok(()) => mounted::check(containers, &name).await?,
         Err(_) => project.still_there()?,
     }

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, stdin, stdout};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use serde::Serialize;
 
@@ -54,7 +54,7 @@ pub(super) async fn run(args: &PullArgs, out: &Output) -> Result<ExitCode, Failu
     for copied in &copies {
         let changes = copied.compare(&engine, &project).await?;
         let over = copied.is_over(&runtime_dir);
-        let brought = bring(args, &project, &changes, out)?;
+        let brought = bring(args, &changes, out)?;
         if out.json {
             out.json(&Answer {
                 session: copied.session.to_string(),
@@ -95,12 +95,7 @@ fn line(change: &Change) -> Line<'_> {
 }
 
 /// Shows the changes, asks, and makes them. False: they are not made.
-fn bring(
-    args: &PullArgs,
-    project: &Project,
-    changes: &Changes,
-    out: &Output,
-) -> Result<bool, Failure> {
+fn bring(args: &PullArgs, changes: &Changes, out: &Output) -> Result<bool, Failure> {
     if changes.changes.is_empty() {
         out.note("nothing was changed there that is not here");
         return Ok(true);
@@ -114,7 +109,7 @@ fn bring(
             ))?;
         }
         for change in &changes.changes {
-            show(project, change, out)?;
+            show(changes, change, out)?;
         }
     }
     let count = changes.changes.len();
@@ -134,18 +129,16 @@ fn bring(
 }
 
 /// The lines that differ, where there is a program that finds them.
-fn show(project: &Project, change: &Change, out: &Output) -> Result<(), Failure> {
+fn show(changes: &Changes, change: &Change, out: &Output) -> Result<(), Failure> {
     let Some(content) = change.content() else {
         return Ok(());
     };
-    let before = match change.kind {
-        ChangeKind::Modified => project.path().join(&change.path),
-        ChangeKind::Added | ChangeKind::Deleted => PathBuf::from("/dev/null"),
-    };
+    // Not by its path: that may lead out of the project by now.
+    let before = changes.here(change).map_or_else(Stdio::null, Stdio::from);
     let ran = Command::new("diff")
-        .args(["-u", "--label", "here", "--label", "there", "--"])
-        .arg(before)
+        .args(["-u", "--label", "here", "--label", "there", "--", "-"])
         .arg(content)
+        .stdin(before)
         .output();
     let Ok(ran) = ran else { return Ok(()) };
     out.line("")?;

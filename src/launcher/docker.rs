@@ -46,7 +46,10 @@ pub(crate) async fn start(
     signals.check()?;
     let image = inside.prepare(&containers, signals).await?;
     signals.check()?;
-    let proxy = proxy::start(&containers, executable, undo, signals).await?;
+    let proxy = proxy::start(&containers, executable, undo, signals).await;
+    // Before the engine's word: that it cannot mount what is there now is a consequence.
+    request.project.still_there()?;
+    let proxy = proxy?;
     signals.check()?;
     launch.report.step("starting the sandbox");
     let (sandbox, main) =

@@ -18,6 +18,7 @@ mod keeper;
 mod labels;
 mod leavings;
 mod local;
+mod mounted;
 mod mountinfo;
 mod mounts;
 mod nofollow;

@@ -1,9 +1,12 @@
 //! Host paths that appear in a container, as the engine's API takes them. What may be mounted is
 //! judged elsewhere.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use bollard::models::{Mount, MountBindOptions, MountType, MountVolumeOptions};
+use bollard::models::{
+    Mount, MountBindOptions, MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig,
+};
 
 use super::mountinfo::{self, MountPoint};
 
@@ -118,6 +121,25 @@ pub(crate) fn volume_as_it_is(name: &str, target: &Path) -> Mount {
             ..MountVolumeOptions::default()
         }),
         ..volume(Some(name), target)
+    }
+}
+
+/// A directory of this machine as a volume that goes with its container. Docker mounts it, with what
+/// is mounted in it, when that container starts; others that have the volume meanwhile have what was
+/// mounted then, wherever the path leads by now.
+pub(crate) fn mounted_once(source: &Path, target: &Path) -> Mount {
+    let options = [("type", "none"), ("o", "rbind"), ("device", &text(source))];
+    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Mount {
+        volume_options: Some(MountVolumeOptions {
+            no_copy: Some(true),
+            driver_config: Some(MountVolumeOptionsDriverConfig {
+                name: Some("local".to_owned()),
+                options: Some(HashMap::from(options)),
+            }),
+            ..MountVolumeOptions::default()
+        }),
+        ..volume(None, target)
     }
 }
 

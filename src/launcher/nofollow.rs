@@ -1,15 +1,17 @@
-//! Directories that are held open, and what is in them, without following a symbolic link on the
-//! way. Who may have made the links, and what is read for, is not its business.
+//! Directories that are held open, what is in them and what is put into them, without following a
+//! symbolic link on the way. Who may have made the links, and what it is done for, is not its
+//! business.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
-use nix::fcntl::{OFlag, open, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::fcntl::{OFlag, open, openat, readlinkat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, mkdirat};
+use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
 /// What a file is, whatever it is called: no other one has this as long as it is held open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,25 +99,42 @@ impl Directory {
         Self::of(self.held.try_clone()?)?.walk(path)
     }
 
+    /// The directory that a relative path leads to, but for its last step, and that step.
+    pub(crate) fn above<'p>(&self, path: &'p Path) -> io::Result<(Self, &'p OsStr)> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let above = path.parent().unwrap_or_else(|| Path::new(""));
+        Ok((self.below(above)?, name))
+    }
+
     pub(crate) fn identity(&self) -> Identity {
         self.identity
+    }
+
+    pub(crate) fn status(&self) -> io::Result<FileStat> {
+        Ok(fstat(&self.held)?)
     }
 
     /// What `name`, which is one step, stands for. Nothing is opened: a FIFO does not make anybody
     /// wait, and a device does not start to do anything.
     pub(crate) fn entry(&self, name: &OsStr) -> io::Result<Entry> {
+        Ok(self.look(name)?.0)
+    }
+
+    /// The same, with its status.
+    pub(crate) fn look(&self, name: &OsStr) -> io::Result<(Entry, FileStat)> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let held = openat(&self.held, name, flags, Mode::empty())?;
         let status = fstat(&held)?;
         let kind = SFlag::from_bits_truncate(status.st_mode & SFlag::S_IFMT.bits());
-        Ok(match kind {
+        let entry = match kind {
             SFlag::S_IFDIR => Entry::Directory(Self::of(held)?),
             SFlag::S_IFREG => Entry::File(Plain { held, status }),
             SFlag::S_IFLNK => Entry::Link(readlinkat(&held, "")?),
             SFlag::S_IFIFO => Entry::Special("named pipe"),
             SFlag::S_IFSOCK => Entry::Special("socket"),
             _ => Entry::Special("device"),
-        })
+        };
+        Ok((entry, status))
     }
 
     /// The names in it, sorted: `most` of them at most, and whether there are more.
@@ -128,6 +147,39 @@ impl Directory {
         names.sort();
         Ok((names, entries.next().is_some()))
     }
+
+    /// Makes a directory in it.
+    pub(crate) fn make_directory(&self, name: &OsStr) -> io::Result<()> {
+        Ok(mkdirat(&self.held, name, Mode::from_bits_truncate(0o777))?)
+    }
+
+    /// Makes a link in it.
+    pub(crate) fn make_link(&self, name: &OsStr, target: &OsStr) -> io::Result<()> {
+        Ok(symlinkat(target, &self.held, name)?)
+    }
+
+    /// Makes a file in it, where there is nothing yet, with these permissions whatever the umask.
+    pub(crate) fn make_file(&self, name: &OsStr, mode: u32) -> io::Result<File> {
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        let file = File::from(openat(&self.held, name, flags, Mode::S_IRUSR)?);
+        file.set_permissions(Permissions::from_mode(mode))?;
+        Ok(file)
+    }
+
+    /// Gives a thing in it another name, which takes the place of what had it.
+    pub(crate) fn rename(&self, name: &OsStr, to: &OsStr) -> io::Result<()> {
+        Ok(renameat(&self.held, name, &self.held, to)?)
+    }
+
+    /// Removes a file or a link in it.
+    pub(crate) fn remove_file(&self, name: &OsStr) -> io::Result<()> {
+        Ok(unlinkat(&self.held, name, UnlinkatFlags::NoRemoveDir)?)
+    }
+
+    /// Removes an empty directory in it.
+    pub(crate) fn remove_directory(&self, name: &OsStr) -> io::Result<()> {
+        Ok(unlinkat(&self.held, name, UnlinkatFlags::RemoveDir)?)
+    }
 }
 
 impl Plain {
@@ -135,16 +187,20 @@ impl Plain {
         identity(&self.status)
     }
 
-    /// Its bytes, if there are no more than `most`.
-    pub(crate) fn read(&self, most: u64) -> io::Result<Option<Vec<u8>>> {
+    /// Opens it to be read.
+    pub(crate) fn open(&self) -> io::Result<File> {
         // It is a plain file, and stays one: only a lease on it could make us wait (fcntl(2)).
-        let file = File::options()
+        File::options()
             .read(true)
             .custom_flags(OFlag::O_NONBLOCK.bits())
-            .open(reopened(&self.held))?;
+            .open(reopened(&self.held))
+    }
+
+    /// Its bytes, if there are no more than `most`.
+    pub(crate) fn read(&self, most: u64) -> io::Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
         // Its size is what it was, and it may grow meanwhile.
-        file.take(most + 1).read_to_end(&mut bytes)?;
+        self.open()?.take(most + 1).read_to_end(&mut bytes)?;
         Ok((bytes.len() as u64 <= most).then_some(bytes))
     }
 }

@@ -159,7 +159,7 @@ impl Project {
     }
 
     /// The directory itself, whatever its path leads to by now.
-    pub(crate) fn directory(&self) -> &Directory {
+    pub(crate) fn directory(&self) -> &Arc<Directory> {
         &self.directory
     }
 
@@ -181,18 +181,17 @@ impl Project {
         self.has_meta(self.meta)
     }
 
-    /// Whether a sandbox that has been started has this project at its path: `root` is what it sees
-    /// as its root, if that can be looked at. Settings where there were none may be its own work
-    /// by now.
+    /// Whether a container whose mounts are made has this project: `found` is what it has, if that
+    /// can be looked at. Settings where there were none may be a sandbox's own work by now.
     ///
     /// # Errors
     ///
     /// [`ProjectError::Replaced`].
-    pub(crate) fn was_mounted(&self, root: Option<Directory>) -> Result<(), ProjectError> {
-        self.is_at(match root {
-            Some(root) => root.walk(&self.path),
-            None => Directory::at(&self.path),
-        })?;
+    pub(crate) fn was_mounted(
+        &self,
+        found: Option<io::Result<Directory>>,
+    ) -> Result<(), ProjectError> {
+        self.is_at(found.unwrap_or_else(|| Directory::at(&self.path)))?;
         match self.meta {
             Some(known) => self.has_meta(Some(known)),
             None => Ok(()),
@@ -384,12 +383,12 @@ mod tests {
         create_dir_all(&path).unwrap();
         let project = Project::find(&path, Some(&home), &OffLimits::default()).unwrap();
         project.still_there().unwrap();
-        let root = || Directory::at(Path::new("/")).unwrap();
-        project.was_mounted(Some(root())).unwrap();
+        let mounted = || Directory::at(Path::new("/")).unwrap().walk(&path);
+        project.was_mounted(Some(mounted())).unwrap();
         let refused = |now: &str| {
             let found = [
                 project.still_there(),
-                project.was_mounted(Some(root())),
+                project.was_mounted(Some(mounted())),
                 project.was_mounted(None),
             ];
             for error in found {

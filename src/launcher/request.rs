@@ -131,10 +131,27 @@ impl CannotRun {
             126 => "it is not executable",
             _ => "there is no such program",
         };
-        Some(Self {
+        Some(Self::because(command, exit_code, why))
+    }
+
+    /// Reads what an engine's init says of a command. Only what it ends with is looked at: the rest
+    /// is the command's name.
+    pub(crate) fn of_init(command: &str, said: &str) -> Self {
+        let (exit_code, why) = match said.trim_end() {
+            said if said.ends_with("No such file or directory") => {
+                (127, "there is no such program")
+            }
+            said if said.ends_with("Permission denied") => (126, "it is not executable"),
+            _ => (126, "it is no program for this machine"),
+        };
+        Self::because(command, exit_code, why)
+    }
+
+    fn because(command: &str, exit_code: i64, why: &str) -> Self {
+        Self {
             exit_code,
             sentence: format!("{command:?} cannot be run in the sandbox: {why}"),
-        })
+        }
     }
 
     /// As another process of ours told it.
@@ -171,6 +188,13 @@ mod tests {
             read("crun: open executable: Permission denied: OCI permission denied"),
             Some(126)
         );
+        let of_init = |why: &str| {
+            let said = format!("[FATAL tini (7)] exec x failed: {why}\r\n");
+            CannotRun::of_init("x", &said).exit_code
+        };
+        assert_eq!(of_init("No such file or directory"), 127);
+        assert_eq!(of_init("Permission denied"), 126);
+        assert_eq!(of_init("Exec format error"), 126);
         assert_eq!(read("error mounting \"/x\": permission denied"), None);
         assert_eq!(read("no space left on device"), None);
     }

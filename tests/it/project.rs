@@ -272,7 +272,8 @@ fn a_project_that_is_replaced_while_its_session_starts_is_not_the_sandboxs() {
         return;
     }
     const CREATE: &str = "-sandbox&platform=";
-    const START: &str = "-sandbox/start";
+    // Then it is mounted, and the sandbox has that mount.
+    const MOUNT: &str = "-holder/start";
     type Do = fn(&Swap);
     let cases: [(&str, Do, Do, &str); 7] = [
         (
@@ -283,8 +284,8 @@ fn a_project_that_is_replaced_while_its_session_starts_is_not_the_sandboxs() {
         ),
         (CREATE, Swap::by_directory, nothing, "another directory"),
         // Only at the moment of the mount: before and after, all is as it should be.
-        (START, Swap::by_link, Swap::back, "another directory"),
-        (START, Swap::by_directory, Swap::back, "another directory"),
+        (MOUNT, Swap::by_link, Swap::back, "another directory"),
+        (MOUNT, Swap::by_directory, Swap::back, "another directory"),
         (
             CREATE,
             |swap| fs::rename(&swap.project, &swap.aside).expect("moved"),
@@ -316,7 +317,7 @@ fn a_project_that_is_replaced_while_its_session_starts_is_not_the_sandboxs() {
                 after: Box::new(move || after(&second)),
             },
         );
-        let script = "cat secret; echo started; exec sleep 20";
+        let script = "echo began > mark; cat secret; echo started; exec sleep 20";
         let ran = Ran::of(
             bench
                 .vibepit()
@@ -331,6 +332,43 @@ fn a_project_that_is_replaced_while_its_session_starts_is_not_the_sandboxs() {
         );
         let named = ran.stderr.contains(&swap.project.display().to_string());
         assert!(named && ran.stderr.contains(now), "{now}: {ran:?}");
+        // Not even for a moment.
+        for place in [&swap.project, &swap.aside, &swap.victim] {
+            assert!(!place.join("mark").exists(), "{now}: {ran:?}");
+        }
+        bench.is_clean();
+    }
+}
+
+#[test]
+fn a_command_has_the_project_that_was_checked_whatever_is_at_its_path_when_it_starts() {
+    if !require("docker") {
+        return;
+    }
+    for replace in [Swap::by_link, Swap::by_directory] {
+        let bench = Bench::new(NO_NAMES);
+        let swap = Swap::of(&bench);
+        fs::write(swap.project.join("own"), "of the project\n").expect("a file");
+        let (first, second) = (swap.clone(), swap.clone());
+        let middleman = Middleman::new(
+            &bench.home.runtime().join("engine.sock"),
+            Deed {
+                request: "-sandbox/start",
+                before: Box::new(move || replace(&first)),
+                after: Box::new(move || second.back()),
+            },
+        );
+        let ran = Ran::of(bench.vibepit().env("DOCKER_HOST", middleman.host()).args([
+            "run",
+            "--",
+            "sh",
+            "-c",
+            "echo began > mark; cat own; ls",
+        ]));
+        assert!(middleman.is_done(), "{ran:?}");
+        assert_eq!(ran.ok(), "of the project\nmark\nown\n");
+        assert!(swap.project.join("mark").exists());
+        assert!(!swap.victim.join("mark").exists());
         bench.is_clean();
     }
 }

@@ -5,11 +5,13 @@ mod desk;
 mod joined;
 mod lasting;
 mod pump;
+mod refusal;
 mod stream;
 mod terminal;
 
 pub use desk::{Question, Word};
 pub(crate) use joined::{Farewell, Joined, Parted};
 pub(crate) use lasting::{Again, again, lasting};
+pub(crate) use refusal::{BesideInit, Refusal};
 pub(crate) use stream::{Channel, Demux, Input, Output, Refused, Told, attach, start_exec};
 pub(crate) use terminal::{is_interactive, size};

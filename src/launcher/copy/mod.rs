@@ -7,6 +7,7 @@ mod snapshot;
 mod upload;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
@@ -78,7 +79,7 @@ impl Copied {
             .context("what was copied there is not known any more")?;
         let staging = config::own_state_dir()?.join(format!("pull-{}", SessionId::random()?));
         let fetched = fetch::fetch(engine, self, project.path(), &staging).await?;
-        let root = project.path().to_owned();
+        let root = Arc::clone(project.directory());
         tokio::task::spawn_blocking(move || Pull::of(root, &base, fetched)).await?
     }
 

@@ -1,9 +1,9 @@
 //! What a project holds at one moment: every path, with a hash of what is there.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -11,6 +11,7 @@ use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::super::nofollow::{Directory, Entry};
 use super::META;
 
 /// Every path below a project's directory.
@@ -52,10 +53,10 @@ impl Snapshot {
     }
 
     /// What is here now.
-    pub(super) fn of(root: &Path) -> io::Result<Self> {
+    pub(super) fn of(root: &Directory) -> io::Result<Self> {
         let mut items = BTreeMap::new();
         for path in paths(root)? {
-            if let Some(item) = Item::at(&root.join(&path))? {
+            if let Some(item) = Item::at(root, &path)? {
                 items.insert(path, item);
             }
         }
@@ -65,24 +66,30 @@ impl Snapshot {
 
 impl Item {
     /// `None` for what is not copied, or gone.
-    pub(super) fn at(path: &Path) -> io::Result<Option<Self>> {
-        let metadata = match fs::symlink_metadata(path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+    fn at(root: &Directory, path: &str) -> io::Result<Option<Self>> {
+        let looking = || {
+            let (above, name) = root.above(Path::new(path))?;
+            above.entry(name)
         };
-        let kind = metadata.file_type();
-        Ok(Some(if kind.is_dir() {
-            Self::Directory
-        } else if kind.is_symlink() {
-            Self::Link(fs::read_link(path)?.to_string_lossy().into_owned())
-        } else if kind.is_file() {
-            let mut reader = Hashing::new(open(path)?);
-            io::copy(&mut reader, &mut io::sink())?;
-            Self::file(metadata.permissions().mode(), reader)
-        } else {
-            return Ok(None);
-        }))
+        match looking() {
+            Ok(entry) => Self::of(entry),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `None` for what is not copied.
+    pub(super) fn of(entry: Entry) -> io::Result<Option<Self>> {
+        Ok(match entry {
+            Entry::Directory(_) => Some(Self::Directory),
+            Entry::Link(target) => Some(Self::Link(target.to_string_lossy().into_owned())),
+            Entry::File(file) => {
+                let mut reader = Hashing::new(file.open()?);
+                io::copy(&mut reader, &mut io::sink())?;
+                Some(Self::file(file.status.st_mode, reader))
+            }
+            Entry::Special(_) => None,
+        })
     }
 
     /// A file that has been read to its end.
@@ -94,23 +101,15 @@ impl Item {
     }
 }
 
-/// A file, and nothing that a link leads to.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
-        .open(path)
-}
-
 /// Everything below a project's directory, .git included, but its settings: a directory comes
 /// before what is in it.
-pub(super) fn paths(root: &Path) -> io::Result<Vec<String>> {
+pub(super) fn paths(root: &Directory) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     let mut directories = vec![PathBuf::new()];
     while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(root.join(&directory))? {
-            let entry = entry?;
-            let path = directory.join(entry.file_name());
+        let here = root.below(&directory)?;
+        for name in here.names(usize::MAX)?.0 {
+            let path = directory.join(&name);
             if path == Path::new(META) {
                 continue;
             }
@@ -118,8 +117,11 @@ pub(super) fn paths(root: &Path) -> io::Result<Vec<String>> {
                 io::Error::other(format!("{path:?} is not UTF-8, so it cannot be copied"))
             })?;
             found.push(text.to_owned());
-            if entry.file_type()?.is_dir() {
-                directories.push(path);
+            match here.entry(&name) {
+                Ok(Entry::Directory(_)) => directories.push(path),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
     }

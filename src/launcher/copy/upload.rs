@@ -1,8 +1,6 @@
 //! The copy, made: a volume, and the project in it.
 
-use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,15 +10,17 @@ use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::UploadToContainerOptionsBuilder;
 use bytes::Bytes;
 use futures_util::stream;
+use nix::sys::stat::FileStat;
 use tar::{Builder, EntryType, Header};
 use tokio::sync::mpsc;
 
 use super::super::docker::Containers;
 use super::super::engine::Engine;
+use super::super::nofollow::{Directory, Entry};
 use super::super::project::Project;
 use super::super::undo::Undo;
 use super::super::volumes;
-use super::snapshot::{Hashing, Item, Snapshot, open, paths};
+use super::snapshot::{Hashing, Item, Snapshot, paths};
 use super::{BYTES_MAX, manifest};
 use crate::session::SessionId;
 
@@ -72,9 +72,9 @@ pub(crate) async fn upload(
     project: &Project,
     session: SessionId,
 ) -> Result<()> {
-    let root = project.path().to_owned();
+    let root = Arc::clone(project.directory());
     let looking = {
-        let root = root.clone();
+        let root = Arc::clone(&root);
         tokio::task::spawn_blocking(move || sized(&root))
     };
     let (paths, bytes) = looking.await?.context("the project cannot be read")?;
@@ -90,7 +90,7 @@ pub(crate) async fn upload(
     let owner = engine.facts().user();
     let (pieces, taken) = mpsc::channel(PIECES);
     let options = UploadToContainerOptionsBuilder::default()
-        .path(&root.to_string_lossy())
+        .path(&project.path().to_string_lossy())
         .build();
     let packing = tokio::task::spawn_blocking(move || pack(&root, &paths, owner, pieces));
     let body = stream::unfold(taken, |mut taken| async move {
@@ -107,15 +107,23 @@ pub(crate) async fn upload(
     snapshot.save(&manifest(&session)?)
 }
 
-fn sized(root: &Path) -> io::Result<(Vec<String>, u64)> {
+fn sized(root: &Directory) -> io::Result<(Vec<String>, u64)> {
     let paths = paths(root)?;
-    let size = |path: &String| root.join(path).symlink_metadata().map(|found| found.len());
+    let size = |path: &String| -> io::Result<u64> {
+        let (_, status) = look(root, path)?;
+        Ok(u64::try_from(status.st_size).unwrap_or(0))
+    };
     let bytes = paths.iter().map(size).sum::<io::Result<u64>>()?;
     Ok((paths, bytes))
 }
 
+fn look(root: &Directory, path: &str) -> io::Result<(Entry, FileStat)> {
+    let (above, name) = root.above(Path::new(path))?;
+    above.look(name)
+}
+
 fn pack(
-    root: &Path,
+    root: &Directory,
     paths: &[String],
     owner: (u32, u32),
     pieces: mpsc::Sender<Bytes>,
@@ -123,32 +131,31 @@ fn pack(
     let writer = io::BufWriter::with_capacity(PIECE, Pieces(pieces));
     let mut archive = Builder::new(writer);
     let mut snapshot = Snapshot::default();
-    let mut top = header(&fs::metadata(root)?, EntryType::Directory, owner);
+    let mut top = header(&root.status()?, EntryType::Directory, owner);
     archive.append_data(&mut top, "./", io::empty())?;
     for path in paths {
-        let full = root.join(path);
-        let metadata = full.symlink_metadata()?;
-        let kind = metadata.file_type();
-        let item = if kind.is_dir() {
-            let mut header = header(&metadata, EntryType::Directory, owner);
-            archive.append_data(&mut header, path, io::empty())?;
-            Item::Directory
-        } else if kind.is_symlink() {
-            let target = fs::read_link(&full)?;
-            let mut header = header(&metadata, EntryType::Symlink, owner);
-            archive.append_link(&mut header, path, &target)?;
-            Item::Link(target.to_string_lossy().into_owned())
-        } else if kind.is_file() {
-            // As long as it is now: it may have changed since it was listed.
-            let file = open(&full)?;
-            let metadata = file.metadata()?;
-            let mut header = header(&metadata, EntryType::Regular, owner);
-            header.set_size(metadata.len());
-            let mut content = Hashing::new(file.take(metadata.len()));
-            archive.append_data(&mut header, path, &mut content)?;
-            Item::file(metadata.permissions().mode(), content)
-        } else {
-            continue;
+        let (entry, status) = look(root, path)?;
+        let item = match entry {
+            Entry::Directory(_) => {
+                let mut header = header(&status, EntryType::Directory, owner);
+                archive.append_data(&mut header, path, io::empty())?;
+                Item::Directory
+            }
+            Entry::Link(target) => {
+                let mut header = header(&status, EntryType::Symlink, owner);
+                archive.append_link(&mut header, path, &target)?;
+                Item::Link(target.to_string_lossy().into_owned())
+            }
+            Entry::File(file) => {
+                // As long as it is now: it may have changed since it was listed.
+                let size = u64::try_from(status.st_size).unwrap_or(0);
+                let mut header = header(&status, EntryType::Regular, owner);
+                header.set_size(size);
+                let mut content = Hashing::new(file.open()?.take(size));
+                archive.append_data(&mut header, path, &mut content)?;
+                Item::file(status.st_mode, content)
+            }
+            Entry::Special(_) => continue,
         };
         snapshot.0.insert(path.clone(), item);
     }
@@ -156,11 +163,11 @@ fn pack(
     Ok(snapshot)
 }
 
-fn header(metadata: &fs::Metadata, kind: EntryType, owner: (u32, u32)) -> Header {
+fn header(status: &FileStat, kind: EntryType, owner: (u32, u32)) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
-    header.set_mode(metadata.permissions().mode() & 0o777);
-    header.set_mtime(u64::try_from(metadata.mtime()).unwrap_or(0));
+    header.set_mode(status.st_mode & 0o777);
+    header.set_mtime(u64::try_from(status.st_mtime).unwrap_or(0));
     header.set_uid(owner.0.into());
     header.set_gid(owner.1.into());
     header.set_size(0);

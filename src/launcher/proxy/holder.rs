@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::models::{ContainerCreateBody, HostConfig, Mount};
 
 use super::super::attach;
 use super::super::container::{self, MIB};
@@ -28,14 +28,16 @@ pub(super) const DOORS: &str = "/socket/doors.sock";
 const MEMORY: i64 = 64 * MIB;
 const PIDS: i64 = 32;
 
-/// Makes the container. It does not run yet.
+/// Makes the container, which has the project too where the sandbox gets it from there. It does not
+/// run yet.
 pub(super) async fn create(
     engine: &Engine,
     names: &Names,
     plan: &Plan,
+    project: Option<Mount>,
     executable: &Executable,
 ) -> Result<()> {
-    let body = body(engine.facts(), names, plan, executable);
+    let body = body(engine.facts(), names, plan, project, executable);
     container::create(engine, &names.holder(), body).await
 }
 
@@ -54,7 +56,13 @@ pub(super) async fn start(engine: &Engine, names: &Names) -> Result<Link> {
     Ok(link)
 }
 
-fn body(facts: &Facts, names: &Names, plan: &Plan, executable: &Executable) -> ContainerCreateBody {
+fn body(
+    facts: &Facts,
+    names: &Names,
+    plan: &Plan,
+    project: Option<Mount>,
+    executable: &Executable,
+) -> ContainerCreateBody {
     let doors = [
         ("--http", HTTP_DOOR.to_string()),
         ("--socks5", SOCKS5_DOOR.to_string()),
@@ -77,7 +85,7 @@ fn body(facts: &Facts, names: &Names, plan: &Plan, executable: &Executable) -> C
             network_mode: Some("none".to_owned()),
             // The sandbox has the same /etc/hosts, and looks itself up in it.
             extra_hosts: Some(vec![format!("{HOSTNAME}:127.0.0.1")]),
-            mounts: Some(vec![plan.socket_dir()]),
+            mounts: Some(std::iter::once(plan.socket_dir()).chain(project).collect()),
             // The sandbox has the same file, unless this machine's own is mounted over it.
             dns: facts.remote.then(|| vec![DNS_DOOR.ip().to_string()]),
             sysctls: Some(sysctls()),
@@ -114,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_holder_has_no_network_no_capability_and_ends_with_its_launcher() {
-        let body = body(&rootful(), &names(), &plan(), &executable());
+        let body = body(&rootful(), &names(), &plan(), None, &executable());
         assert_eq!((body.open_stdin, body.stdin_once), (Some(true), Some(true)));
         let host = body.host_config.unwrap();
         assert_eq!(host.network_mode.as_deref(), Some("none"));

@@ -27,7 +27,7 @@ use super::labels::Names;
 use super::session::Launch;
 use super::signals::Signals;
 use super::undo::Undo;
-use super::{attach, image, pki};
+use super::{attach, image, mounted, pki};
 use crate::api::{
     AuditPlace, DecisionsPlace, Document, Doors, HostAccess, Identity, Listening, audit_file_name,
 };
@@ -169,7 +169,9 @@ async fn run(
         },
         async |executable| {
             // An image that a container holds is not pruned: what is missing is missing here.
-            holder::create(engine, names, plan, &executable).await?;
+            let project = containers.launch.request.project.path();
+            let project = mounted::held(engine.facts(), project);
+            holder::create(engine, names, plan, project, &executable).await?;
             container::create(engine, names, plan, &executable).await
         },
     )

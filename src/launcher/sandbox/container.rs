@@ -53,8 +53,8 @@ pub(super) enum ProjectSource {
     Here,
     /// A directory of the engine's machine.
     Far(PathBuf),
-    /// A volume with a copy.
-    Copy(String),
+    /// A volume: with a copy, or in which it is mounted already.
+    Volume(String),
 }
 
 /// Where a sandbox has something mounted before any volume: a volume must not cover it.
@@ -141,7 +141,7 @@ impl Plan<'_> {
             ProjectSource::Far(directory) => {
                 mounts.push(bind(&Bind::writable(directory, self.project)))
             }
-            ProjectSource::Copy(name) => mounts.push(volume_as_it_is(name, self.project)),
+            ProjectSource::Volume(name) => mounts.push(volume_as_it_is(name, self.project)),
         }
         let walls = container::hardened(facts);
         let memory = facts.memory / MEMORY_SHARE.1 * MEMORY_SHARE.0;

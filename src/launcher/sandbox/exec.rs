@@ -1,8 +1,9 @@
 //! Commands in a container: the one it was made for, and those that are started in it later.
 
+use std::io::Cursor;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use bollard::errors::Error;
 use bollard::models::ExecConfig;
 use bollard::query_parameters::{
@@ -12,20 +13,23 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use rustix::process::{Pid, PidfdFlags, Signal as Number, pidfd_open, pidfd_send_signal};
 use serde_json::json;
+use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::super::attach;
 use super::super::container;
-use super::super::engine::Engine;
+use super::super::engine::{Engine, Kind};
 use super::super::job::{Control, Job, Kill, Output, Spec};
 use super::super::request::CannotRun;
 use super::super::signals::Signal;
-use super::overheard::Words;
 
 /// An engine closes a command's streams a moment before it knows of its end, and not every engine
 /// tells of that end as an event: so it is asked again, after so long.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// What an engine says of a command that does not start is no longer than this.
+const REFUSAL: u64 = 16 * 1024;
 
 /// The same where the connection was lost, and how often at most.
 const ASK_AGAIN_FAR: Duration = Duration::from_secs(2);
@@ -57,18 +61,23 @@ pub(super) async fn start_container(engine: &Engine, sandbox: &str, command: &st
 pub(super) struct MainCommand {
     engine: Engine,
     container: String,
-    command: String,
-    words: Words,
+    program: String,
+    refusal: attach::Refusal,
 }
 
 impl MainCommand {
-    /// The command of this container, whose output begins with these words.
-    pub(super) fn new(engine: Engine, container: String, command: &str, words: Words) -> Self {
+    /// `refusal` is what the engine's init said in its place.
+    pub(super) fn new(
+        engine: Engine,
+        container: String,
+        program: &str,
+        refusal: attach::Refusal,
+    ) -> Self {
         Self {
             engine,
             container,
-            command: command.to_owned(),
-            words,
+            program: program.to_owned(),
+            refusal,
         }
     }
 
@@ -145,11 +154,11 @@ impl Control for MainCommand {
     }
 
     fn wait(&self) -> BoxFuture<'_, Result<i64>> {
-        Box::pin(async move {
-            let exit_code = self.exit_code().await?;
-            match self.words.read(&self.command, exit_code) {
-                Some(cannot) => Err(cannot.into()),
-                None => Ok(exit_code),
+        Box::pin(async {
+            let code = self.exit_code().await?;
+            match self.refusal.get() {
+                Some(said) if code != 0 => Err(CannotRun::of_init(&self.program, said).into()),
+                _ => Ok(code),
             }
         })
     }
@@ -192,21 +201,31 @@ pub(super) async fn start(engine: &Engine, container: &str, spec: &Spec) -> Resu
         begin["ConsoleSize"] = json!([rows, columns]);
     }
     let command = spec.command.first().map_or("", String::as_str);
-    let (output, input) = match attach::start_exec(engine, &id, &begin).await {
-        Ok(streams) => streams,
-        Err(error) => {
-            return Err(match CannotRun::read(command, &format!("{error:#}")) {
-                Some(cannot) => cannot.into(),
-                None => error.context("the command could not be started"),
-            });
-        }
+    let not_started = |said: anyhow::Error| match CannotRun::read(command, &format!("{said:#}")) {
+        Some(cannot) => cannot.into(),
+        None => said.context("the command could not be started"),
     };
+    let (mut output, input) = attach::start_exec(engine, &id, &begin)
+        .await
+        .map_err(not_started)?;
+    // An engine takes the streams first, starts the command then, and has nothing but its output to
+    // tell in that it does not start.
+    let mut said = Vec::new();
+    let beginning = beginning(engine, &id, spec.terminal).await?;
+    if beginning != Beginning::Started {
+        let mut refusal = (&mut output).take(REFUSAL);
+        refusal.read_to_end(&mut said).await?;
+        let text = String::from_utf8_lossy(&said);
+        if beginning == Beginning::Refused || text.contains(": OCI ") {
+            return Err(not_started(anyhow!("{}", text.trim())));
+        }
+    }
+    let output = Cursor::new(said).chain(output);
     let (over, ended) = watch::channel(false);
     let output = attach::Told::new(output, over);
     let control = Further {
         engine: engine.clone(),
         id,
-        command: command.to_owned(),
         ended,
     };
     Ok(Job {
@@ -219,12 +238,51 @@ pub(super) async fn start(engine: &Engine, container: &str, spec: &Spec) -> Resu
     })
 }
 
+/// How the start of a command has gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beginning {
+    Started,
+    Refused,
+    /// It has ended with a code that can mean both: its output tells.
+    Ended,
+}
+
+/// A command that never was has no pid on Docker, and one that was keeps it; Podman takes the pid
+/// away at the end, but answers nobody before the start is over. (Measured on Docker 20.10, which
+/// gives such a command 126 whatever it is, and on Podman 4.3.)
+async fn beginning(engine: &Engine, id: &str, terminal: Option<(u16, u16)>) -> Result<Beginning> {
+    let kind = engine.facts().kind;
+    if kind == Kind::Docker {
+        // Answered when the start has gone well or failed. A command without a terminal refuses it.
+        let (height, width) = terminal.unwrap_or((24, 80));
+        let size = bollard::exec::ResizeExecOptions { height, width };
+        let _ = engine.docker.resize_exec(id, size).await;
+    }
+    loop {
+        let found = engine
+            .docker
+            .inspect_exec(id)
+            .await
+            .context("the engine does not tell whether the command runs")?;
+        return Ok(match (kind, found.running, found.pid) {
+            (Kind::Docker, Some(false), None | Some(0)) => Beginning::Refused,
+            (Kind::Docker, _, None | Some(0)) => {
+                sleep(ASK_AGAIN).await;
+                continue;
+            }
+            (Kind::Podman, Some(false), _) if matches!(found.exit_code, Some(126 | 127)) => {
+                Beginning::Ended
+            }
+            _ => Beginning::Started,
+        });
+    }
+}
+
 /// A command that was started later. An engine has no call that sends a signal to such a one, so
 /// it goes to the process itself, where that is on this machine and ours.
 struct Further {
     engine: Engine,
     id: String,
-    command: String,
     /// Its output is over.
     ended: watch::Receiver<bool>,
 }
@@ -288,19 +346,6 @@ impl Control for Further {
 
     fn wait(&self) -> BoxFuture<'_, Result<i64>> {
         Box::pin(self.exit_code())
-    }
-
-    fn explain(&self, exit_code: i64) -> BoxFuture<'_, Option<String>> {
-        // The engine writes what the runtime says into the command's output.
-        let missing = matches!(exit_code, 126 | 127);
-        let sentence = missing.then(|| {
-            format!(
-                "{:?} ended with {exit_code}, which often means that there is no such program, or \
-                 that it is not executable",
-                self.command
-            )
-        });
-        Box::pin(std::future::ready(sentence))
     }
 }
 

@@ -4,8 +4,6 @@ mod container;
 mod environment;
 mod exec;
 mod home;
-mod mounted;
-mod overheard;
 mod userland;
 mod volume;
 
@@ -16,19 +14,19 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::container::ProjectSource;
 use self::environment::Environment;
-use self::overheard::{Overheard, Words};
 use self::volume::Volume;
 use super::attach;
 use super::copy;
 use super::docker::Containers;
-use super::engine::Engine;
+use super::engine::{Engine, Kind};
 use super::filter;
 use super::image::{self, Home, Image};
 use super::job::{Job, Output, Spec};
+use super::mounted;
 use super::proxy::Proxy;
 use super::request::{CannotRun, Purpose, Request};
 use super::session::Launch;
@@ -168,7 +166,10 @@ pub(crate) async fn start(
     let remote = engine.facts().remote;
     let mut kept = None;
     let source = match (&launch.request.remote_path, remote) {
-        (_, false) => ProjectSource::Here,
+        (_, false) => match mounted::held_volume(containers).await? {
+            Some(volume) => ProjectSource::Volume(volume),
+            None => ProjectSource::Here,
+        },
         (Some(directory), true) => ProjectSource::Far(directory.clone()),
         (None, true) => {
             let volume = containers.names.project_volume();
@@ -176,7 +177,7 @@ pub(crate) async fn start(
             give_away(containers, &volume).await?;
             // Nobody works in a sandbox that is thrown away.
             kept = launch.request.throw_away.is_none().then_some(made);
-            ProjectSource::Copy(volume)
+            ProjectSource::Volume(volume)
         }
     };
     let plan = container::Plan {
@@ -236,8 +237,14 @@ pub(crate) async fn start(
             return Err(about_command(command, error));
         }
     };
+    // Podman has made the container whole with that, and its command does not run yet.
+    let is_made = engine.facts().kind == Kind::Podman;
+    if is_made {
+        mounted::check(containers, &name).await?;
+    }
     let started = exec::start_container(engine, &name, command).await;
     match &started {
+        Ok(()) if is_made => {}
         Ok(()) => mounted::check(containers, &name).await?,
         Err(_) => project.still_there()?,
     }
@@ -249,29 +256,28 @@ pub(crate) async fn start(
              brings here what it changes, also when the session is over",
         );
     }
-    let words = Words::default();
-    let control = exec::MainCommand::new(engine.clone(), name.clone(), command, words.clone());
-    let (output, input): (_, Box<dyn AsyncWrite + Send + Unpin>) = match terminal {
+    type Streams = (
+        Box<dyn AsyncRead + Send + Unpin>,
+        Box<dyn AsyncWrite + Send + Unpin>,
+    );
+    let (output, input): Streams = match terminal {
         Some(_) if remote => {
             let (output, input) = attach::lasting(engine, name.clone(), output, input);
-            let output = Overheard::new(output, words);
-            (Output::Terminal(Box::new(output)), Box::new(input))
+            (Box::new(output), Box::new(input))
         }
-        Some(_) => {
-            let output = Overheard::new(output, words);
-            (Output::Terminal(Box::new(output)), Box::new(input))
-        }
-        None => {
-            let output = Overheard::new(output, words);
-            (Output::Framed(Box::new(output)), Box::new(input))
-        }
+        _ => (Box::new(output), Box::new(input)),
     };
+    let (output, refusal) = attach::BesideInit::new(output, terminal.is_none());
+    let engine = engine.clone();
+    let control = exec::MainCommand::new(engine.clone(), name.clone(), command, refusal);
     let job = Job {
-        output,
+        output: match terminal {
+            Some(_) => Output::Terminal(Box::new(output)),
+            None => Output::Framed(Box::new(output)),
+        },
         input,
         control: Box::new(control),
     };
-    let engine = engine.clone();
     Ok((Sandbox { engine, name }, job))
 }
 

@@ -42,11 +42,29 @@ pub(super) fn exit_code_and_streams(place: &dyn Place) {
 
 pub(super) fn no_such_command(place: &dyn Place) {
     fs::write(place.project().join("plain"), "no program").expect("a file");
-    for (command, code) in [("no-such-program", 127), ("./plain", 126)] {
-        let ran = place.cli(&["run", "--", command]);
+    let told = |way: &str| {
+        for (command, code, why) in [
+            ("no-such-program", 127, "there is no such program"),
+            ("/no/such", 127, "there is no such program"),
+            ("./plain", 126, "it is not executable"),
+        ] {
+            let ran = place.cli(&[way, "--", command]);
+            assert_eq!((ran.code, ran.stdout.as_str()), (Some(code), ""), "{ran:?}");
+            let sentence = format!("{command:?} cannot be run in the sandbox: {why}");
+            assert!(ran.stderr.contains(&sentence), "{ran:?}");
+        }
+    };
+    told("run");
+    place.is_clean();
+    place.cli(&["up"]).ok();
+    told("exec");
+    // A program's own code is nothing but that.
+    for code in [126, 127] {
+        let ran = place.cli(&["exec", "--", "sh", "-c", &format!("exit {code}")]);
         assert_eq!(ran.code, Some(code), "{ran:?}");
-        assert!(ran.stderr.contains(command), "{ran:?}");
+        assert!(!ran.stderr.contains("cannot be run"), "{ran:?}");
     }
+    place.cli(&["down"]).ok();
 }
 
 pub(super) fn project_and_home(place: &dyn Place) {

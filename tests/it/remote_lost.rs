@@ -107,10 +107,8 @@ fn a_command_whose_connection_is_lost_is_ended_and_says_so_and_its_session_goes_
 #[test]
 fn what_others_save_on_this_machine_holds_over_there_at_once() {
     let Some(far) = Far::new() else { return };
-    let mut vibepit = far.vibepit();
-    vibepit.args(["run", "--image", &far.image.0, "--", "sh"]);
-    let mut shell = Shell::spawn(&mut vibepit);
-    assert_eq!(shell.ask("echo here"), "here\n");
+    far.cli(&["up", "--image", &far.image.0]).ok();
+    let launcher = far.launcher();
     let rules = || far.cli(&["rules"]).ok();
     let until = |holds: &dyn Fn(&str) -> bool| {
         while !holds(&rules()) {
@@ -138,7 +136,7 @@ fn what_others_save_on_this_machine_holds_over_there_at_once() {
     assert_eq!(other.end().0, Some(0));
 
     // While there is no connection.
-    lose(&far, shell.pid().as_raw());
+    lose(&far, launcher);
     let file = far.bench.home.state().join("vibepit/decisions/global.toml");
     let write = |text: &str| {
         let new = file.with_extension("new");
@@ -159,7 +157,8 @@ fn what_others_save_on_this_machine_holds_over_there_at_once() {
         yield_now();
     }
     assert!(rules().contains("meanwhile.example"));
-    assert_eq!(shell.end().0, Some(0));
+    fs::remove_file(&file).expect("the file");
+    far.cli(&["down"]).ok();
     for project in [far.bench.project(), &another] {
         let mut vibepit = far.vibepit();
         Ran::of(vibepit.current_dir(project).arg("pull")).ok();

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::AuditPlace;
-use crate::policy::{Entry, Origin, SniCheck, Verdict};
+use crate::policy::{Entry, Origin, Scope, SniCheck, Verdict};
 
 /// Everything a proxy is told at its start.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,6 +30,10 @@ pub struct Document {
     pub tls: Option<TlsMaterial>,
     /// Where decisions are saved; without it they hold for the session.
     pub decisions: Option<DecisionsPlace>,
+    /// What is saved where the launcher is, for a proxy that has no place of its own; from then on
+    /// it is told by [`ToProxy::Saved`].
+    #[serde(default)]
+    pub saved: Vec<Saved>,
     /// Where the audit log is written; without it nothing is audited.
     pub audit: Option<AuditPlace>,
     /// The audit log goes to the launcher, as [`FromProxy::Audit`].
@@ -121,6 +125,18 @@ impl Asking {
     }
 }
 
+/// A decision that is saved.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Saved {
+    /// [`Scope::Project`] or [`Scope::Global`].
+    pub scope: Scope,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// About what.
+    pub entry: Entry,
+}
+
 /// Rules of one verdict and one origin. A million entries are one group, not a million objects.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -210,6 +226,9 @@ pub enum ToProxy {
     Policy(PolicyDocument),
     /// The answer to [`FromProxy::Reload`] when the configuration cannot be used: one sentence.
     ReloadFailed(String),
+    /// What is saved now, where the launcher is and the proxy is not; or one sentence that says why
+    /// it cannot be read.
+    Saved(Result<Vec<Saved>, String>),
     /// The launcher is there. Said again and again, where the connection may be lost.
     Here {
         /// The last number of [`FromProxy::Audit`] that was heard.

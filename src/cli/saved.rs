@@ -1,11 +1,15 @@
 //! Saved decisions of sessions on other machines: they are kept on this one, by whoever decides.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::api::{DecisionsPlace, RuleGroup};
+use tokio::sync::mpsc;
+
+use crate::api::{DecisionsPlace, Saved};
 use crate::client::Saves;
 use crate::config;
-use crate::policy::{Entry, Origin, Scope, Verdict};
+use crate::launcher::{Follow, SavedHere};
+use crate::policy::{Entry, Scope, Verdict};
 use crate::proxy::Decisions;
 use crate::session::Record;
 
@@ -20,15 +24,42 @@ pub(super) fn of(record: &Record) -> Option<Box<dyn Saves>> {
     Some(Box::new(Here(decisions(project).ok()?)))
 }
 
-/// What is saved for all sessions and for this project, as rules of the start.
-pub(super) fn rules(project: &Path) -> anyhow::Result<Vec<RuleGroup>> {
-    let groups = decisions(project)?.load()?.into_iter();
-    let group = |saved: crate::proxy::Saved| RuleGroup {
-        verdict: saved.verdict,
-        origin: Origin::Decision,
-        entries: vec![saved.entry],
-    };
-    Ok(groups.map(group).collect())
+/// What is saved for all sessions and for this project.
+struct OfProject(PathBuf);
+
+/// The same, for a session's launcher.
+pub(super) fn of_project(project: &Path) -> Arc<dyn SavedHere> {
+    Arc::new(OfProject(project.to_owned()))
+}
+
+impl SavedHere for OfProject {
+    fn read(&self) -> anyhow::Result<Vec<Saved>> {
+        Ok(decisions(&self.0)?.load()?)
+    }
+
+    fn follow(&self) -> anyhow::Result<Follow> {
+        let decisions = Arc::new(decisions(&self.0)?);
+        let mut watch = decisions.watch()?;
+        let (tell, told) = mpsc::channel(1);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    changed = watch.changed() => if !changed { return },
+                    () = tell.closed() => return,
+                }
+                let decisions = Arc::clone(&decisions);
+                let read = tokio::task::spawn_blocking(move || decisions.load()).await;
+                let read = match read {
+                    Ok(read) => read.map_err(|error| error.to_string()),
+                    Err(error) => Err(error.to_string()),
+                };
+                if tell.send(read).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(told)
+    }
 }
 
 fn decisions(project: &Path) -> anyhow::Result<Decisions> {

@@ -47,10 +47,9 @@ pub(super) fn prepare(
         let config = policy::config().map_err(|failure| anyhow::anyhow!(failure.message))?;
         Ok(policy::document(config, &flags))
     });
-    let directory = project.path().to_owned();
     Ok(Prepared {
         request: Request {
-            decisions: Arc::new(move || saved::rules(&directory)),
+            decisions: Some(saved::of_project(project.path())),
             runtime_dir,
             project,
             off_limits,

@@ -49,7 +49,7 @@ pub use offlimits::{Held, OffLimits, What};
 pub use project::{Project, ProjectError};
 pub use prune::{Pruned, leftovers, prune, prune_directories};
 pub use report::{Pull, Report};
-pub use request::{CannotRun, Outcome, Policy, Purpose, Request, Saved, SelfTest};
+pub use request::{CannotRun, Follow, Outcome, Policy, Purpose, Request, SavedHere, SelfTest};
 pub use sandbox::{Variable, VariableError, VolumeError, VolumeSpec};
 pub use session::{Runtime, keep, run};
 pub use signals::Interrupted;

@@ -3,19 +3,36 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use super::attach;
 use super::offlimits::OffLimits;
 use super::project::Project;
 use super::sandbox::{Variable, VolumeSpec};
-use crate::api::{PolicyDocument, RuleGroup};
+use crate::api::{PolicyDocument, Saved};
 use crate::session::RuntimeDir;
 
 /// Reads the configuration as it is now: at the start, and whenever a session is told to reload.
 /// An error's text is shown to the person.
 pub type Policy = Arc<dyn Fn() -> anyhow::Result<PolicyDocument> + Send + Sync>;
 
-/// Reads saved decisions as they are now.
-pub type Saved = Arc<dyn Fn() -> anyhow::Result<Vec<RuleGroup>> + Send + Sync>;
+/// Decisions that are saved on this machine, for a proxy on another one, which cannot read them.
+pub trait SavedHere: Send + Sync {
+    /// As they are now. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When they cannot be read: a deny may be among them.
+    fn read(&self) -> anyhow::Result<Vec<Saved>>;
+
+    /// As they are whenever they change, until nobody listens.
+    ///
+    /// # Errors
+    /// When they cannot be watched.
+    fn follow(&self) -> anyhow::Result<Follow>;
+}
+
+/// Saved decisions after each change, or one sentence that says why they cannot be read.
+pub type Follow = mpsc::Receiver<Result<Vec<Saved>, String>>;
 
 /// A session to be started.
 pub struct Request {
@@ -45,9 +62,8 @@ pub struct Request {
     pub allow_userns: bool,
     /// What the proxy admits.
     pub policy: Policy,
-    /// What is saved for this project and for all: for a proxy on another machine, which cannot
-    /// read it.
-    pub decisions: Saved,
+    /// What is saved for this project and for all.
+    pub decisions: Option<Arc<dyn SavedHere>>,
     /// Whether a throw-away sandbox has to hold before the session starts.
     pub self_test: SelfTest,
     /// Where a session that is thrown away keeps its decisions and its audit log, in the place of

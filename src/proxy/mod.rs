@@ -23,7 +23,7 @@ mod resolve;
 mod serve;
 mod sockets;
 
-pub use decisions::{Decisions, DecisionsError, Saved};
+pub use decisions::{Decisions, DecisionsError, Watch};
 #[doc(hidden)]
 pub use doors::dns::read_and_answer as read_dns;
 pub use reload::Reload;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use crate::api::PolicyDocument;
+use crate::api::{PolicyDocument, Saved};
 
 use super::decisions::{Decisions, Watch};
 use super::gate::Gate;
@@ -89,31 +89,40 @@ impl Reloader {
         }
     }
 
+    /// Takes what a launcher read that follows them in our place.
+    pub(super) async fn told(&self, read: Result<Vec<Saved>, String>) {
+        let _turn = self.ledger.turn().await;
+        if self.take_decisions(read) > 0 {
+            self.ledger.sweep(&self.gate).await;
+        }
+    }
+
     /// Says how many rules changed.
     async fn read_decisions(&self) -> usize {
         let Some(decisions) = self.decisions.clone() else {
             return 0;
         };
         let read = tokio::task::spawn_blocking(move || decisions.load()).await;
-        match read.map_err(|error| error.to_string()) {
-            Ok(Ok(saved)) => {
+        self.take_decisions(match read {
+            Ok(read) => read.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+
+    /// Says how many rules changed.
+    fn take_decisions(&self, read: Result<Vec<Saved>, String>) -> usize {
+        match read {
+            Ok(saved) => {
                 self.set_fault(DECISIONS, None);
                 self.gate.follow(saved)
             }
-            Ok(Err(error)) => {
-                self.undecided(&error.to_string());
-                0
-            }
-            Err(error) => {
-                self.undecided(&error);
+            Err(why) => {
+                let fault =
+                    format!("saved decisions cannot be read, so the former ones hold: {why}");
+                self.set_fault(DECISIONS, Some(fault));
                 0
             }
         }
-    }
-
-    fn undecided(&self, why: &str) {
-        let fault = format!("saved decisions cannot be read, so the former ones hold: {why}");
-        self.set_fault(DECISIONS, Some(fault));
     }
 
     fn set_fault(&self, of: usize, fault: Option<String>) {

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
-use crate::api::{Document, Listening, PolicyDocument};
+use crate::api::{Document, Listening, PolicyDocument, Saved};
 use crate::policy::Door;
 use crate::transport::{tls, unix};
 
@@ -144,9 +144,10 @@ impl Proxy {
         let decisions = document.decisions.map(Decisions::new).map(Arc::new);
         let (ledger, bookkeeper) = Ledger::open(audit);
         let gate = Arc::new(Gate::new(document.policy, ledger.clone()));
-        if let Some(decisions) = &decisions {
-            gate.follow(decisions.load().map_err(unusable)?);
-        }
+        match &decisions {
+            Some(decisions) => gate.follow(decisions.load().map_err(unusable)?),
+            None => gate.follow(document.saved),
+        };
         tokio::spawn(bookkeeper.keep(Arc::clone(&gate)));
         ledger.starting();
         let resolver = Arc::new(ArcSwap::from_pointee(resolver));
@@ -228,6 +229,11 @@ impl Proxy {
     /// What reads the configuration again, for a signal as for `POST /reload`.
     pub async fn reload(&self) -> Result<(), String> {
         self.state.reloader.reload("vibepit").await.map(drop)
+    }
+
+    /// Takes what is saved now where the launcher is, or why it cannot be read.
+    pub async fn follow(&self, saved: Result<Vec<Saved>, String>) {
+        self.state.reloader.told(saved).await;
     }
 
     /// Ends it: nothing new comes in, what is open is closed and accounted for, and those who

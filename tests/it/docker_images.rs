@@ -19,6 +19,25 @@ pub(crate) struct Busybox(pub(crate) String);
 impl Busybox {
     /// `None` where there is no static busybox to make it of.
     pub(crate) fn import() -> Option<Self> {
+        Self::with(&["sh", "cat", "ls", "wget", "id", "sleep"], &[])
+    }
+
+    /// The same with what the laws of every place are asked with: more of busybox, and curl.
+    pub(crate) fn for_laws() -> Option<Self> {
+        let curl = "/usr/bin/curl";
+        let ldd = Command::new("ldd").arg(curl).output().expect("ldd runs");
+        let libraries = String::from_utf8(ldd.stdout).expect("UTF-8");
+        let words = libraries.split_whitespace();
+        let paths: Vec<&str> = words.filter(|word| word.starts_with('/')).collect();
+        let applets = [
+            "sh", "cat", "ls", "wget", "id", "grep", "find", "test", "sleep", "touch", "stty",
+            "echo", "true",
+        ];
+        Self::with(&applets, &[&[curl], &paths[..]].concat())
+    }
+
+    /// With these programs of busybox's, and these files of this machine.
+    fn with(applets: &[&str], files: &[&str]) -> Option<Self> {
         let program = fs::read("/bin/busybox").ok()?;
         // Each is an image of its own, so that taking one away takes no other's.
         static MADE: AtomicU32 = AtomicU32::new(0);
@@ -29,13 +48,18 @@ impl Busybox {
         fs::write(bin.join("busybox"), program).expect("the program");
         fs::write(root.path().join("bin/.own"), &own).expect("its number");
         fs::set_permissions(bin.join("busybox"), fs::Permissions::from_mode(0o755)).expect("mode");
-        for name in ["sh", "cat", "ls", "wget", "id"] {
+        for name in applets {
             symlink("busybox", bin.join(name)).expect("a link");
+        }
+        for file in files {
+            let place = root.path().join(file.trim_start_matches('/'));
+            fs::create_dir_all(place.parent().expect("a directory")).expect("a directory");
+            fs::copy(file, place).expect("a copy");
         }
         let tar = Command::new("tar")
             .arg("-C")
             .arg(root.path())
-            .args(["-c", "bin"])
+            .args(["-c", "."])
             .output();
         let name = format!("vibepit-it-busybox-{own}");
         let path = format!("/images/create?fromSrc=-&repo={name}&tag=1");

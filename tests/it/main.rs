@@ -53,6 +53,7 @@ mod podman;
 mod project;
 mod project_leavings;
 mod remote;
+mod remote_lost;
 mod saving;
 mod scripts;
 mod self_test;

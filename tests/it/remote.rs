@@ -14,19 +14,24 @@ use crate::docker_images::Busybox;
 use crate::support::{Bench, Ran, Shell, Sshd, engine, require};
 
 /// A project, an image, and the way there.
-struct Far {
-    bench: Bench,
-    image: Busybox,
-    sshd: Sshd,
+pub(crate) struct Far {
+    pub(crate) bench: Bench,
+    pub(crate) image: Busybox,
+    pub(crate) sshd: Sshd,
 }
 
 impl Far {
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
+        Self::with("")
+    }
+
+    /// With more in the person's configuration.
+    pub(crate) fn with(more: &str) -> Option<Self> {
         if !require("docker") || !require("ssh") {
             return None;
         }
         let image = Busybox::import()?;
-        let config = format!("{NO_NAMES}unlisted_domain_behavior = \"reject\"\n");
+        let config = format!("{NO_NAMES}unlisted_domain_behavior = \"reject\"\n{more}");
         Some(Self {
             bench: Bench::new(&config),
             image,
@@ -34,14 +39,14 @@ impl Far {
         })
     }
 
-    fn vibepit(&self) -> Command {
+    pub(crate) fn vibepit(&self) -> Command {
         let mut command = self.bench.vibepit();
         command.env("DOCKER_HOST", self.sshd.engine());
         self.sshd.known_to(&mut command);
         command
     }
 
-    fn cli(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Ran {
         Ran::of(self.vibepit().args(arguments))
     }
 
@@ -65,6 +70,14 @@ impl Far {
         let mut volumes = engine::volumes(&self.bench.label());
         volumes.retain(|name| name.ends_with("-project"));
         volumes
+    }
+
+    /// The process of the one session's launcher.
+    pub(crate) fn launcher(&self) -> i32 {
+        let said: Value =
+            serde_json::from_str(&self.cli(&["sessions", "--json"]).ok()).expect("JSON");
+        let pid = said["sessions"][0]["pid"].as_i64().expect("a pid");
+        i32::try_from(pid).expect("a pid")
     }
 
     /// What `ssh` leaves in the runtime directory.
@@ -348,7 +361,7 @@ fn a_launcher_that_is_killed_takes_its_ssh_along_and_the_rest_is_found_by_prune(
 }
 
 /// The `ssh` that a process has started.
-fn ssh_of(parent: i32) -> i32 {
+pub(crate) fn ssh_of(parent: i32) -> i32 {
     let processes = fs::read_dir("/proc").expect("processes").flatten();
     let mut found = processes.filter_map(|entry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;

@@ -83,6 +83,7 @@ impl Launched {
             },
             tls: Some(keys.server.clone()),
             decisions: None,
+            saved: Vec::new(),
             audit: None,
             audit_over_output: false,
             patience: None,

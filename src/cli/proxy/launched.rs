@@ -71,6 +71,10 @@ pub(super) async fn serve() -> Result<ExitCode, Failure> {
                             let _ = heard.send(Hearing::Heard(number, again));
                             continue;
                         }
+                        Ok(ToProxy::Saved(saved)) => {
+                            proxy.follow(saved).await;
+                            continue;
+                        }
                         Ok(ToProxy::End) => break "the session was ended",
                         Ok(ToProxy::Policy(policy)) => Ok(policy),
                         Ok(ToProxy::ReloadFailed(why)) => Err(why),

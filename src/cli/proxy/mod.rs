@@ -104,6 +104,7 @@ async fn serve_by_hand(
             shown: decisions,
             project: None,
         }),
+        saved: Vec::new(),
         audit: Some(AuditPlace {
             directory: audit.clone(),
             shown: audit.clone(),

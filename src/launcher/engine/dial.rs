@@ -84,6 +84,14 @@ impl Dial {
         }
     }
 
+    /// How often the way there was lost and made again, as far as it tells.
+    pub(crate) fn again(&self) -> u64 {
+        match self {
+            Self::Ssh(tunnel) => tunnel.again(),
+            Self::Unix(_) | Self::Tcp(_) | Self::Tls(..) => 0,
+        }
+    }
+
     /// Opens a connection.
     pub(super) async fn connect(&self) -> io::Result<Box<dyn Duplex>> {
         match self {

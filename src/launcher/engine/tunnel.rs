@@ -40,10 +40,18 @@ const REMOTE: &str = "exec sh -c 'echo vibepit $(id -u) $(id -g); exec cat >/dev
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     directory: TunnelDir,
-    up: watch::Receiver<bool>,
+    way: watch::Receiver<Way>,
     /// Uid and gid over there.
     person: (u32, u32),
     supervision: JoinHandle<()>,
+}
+
+/// What is known of the way there.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    up: bool,
+    /// How often it was made again.
+    again: u64,
 }
 
 impl Drop for Tunnel {
@@ -61,11 +69,11 @@ impl Tunnel {
     pub(super) async fn open(end: &SshEnd) -> io::Result<Self> {
         let directory = TunnelDir::create().map_err(io::Error::other)?;
         let (ssh, person) = Ssh::start(end, &directory.path).await?;
-        let (tell, up) = watch::channel(true);
+        let (tell, way) = watch::channel(Way { up: true, again: 0 });
         let supervision = tokio::spawn(supervise(ssh, end.clone(), directory.path.clone(), tell));
         Ok(Self {
             directory,
-            up,
+            way,
             person,
             supervision,
         })
@@ -76,10 +84,15 @@ impl Tunnel {
         self.person
     }
 
+    /// How often the way was lost and made again: what was connected before that is gone.
+    pub(super) fn again(&self) -> u64 {
+        self.way.borrow().again
+    }
+
     /// A connection to the engine. Waits while the way is being made again.
     pub(super) async fn connect(&self) -> io::Result<UnixStream> {
-        let mut up = self.up.clone();
-        up.wait_for(|up| *up).await.map_err(io::Error::other)?;
+        let mut way = self.way.clone();
+        way.wait_for(|way| way.up).await.map_err(io::Error::other)?;
         // Through a descriptor, because sun_path is short (unix(7)).
         let descriptor = self.directory.lock.as_raw_fd();
         UnixStream::connect(format!("/proc/self/fd/{descriptor}/{SOCKET}")).await
@@ -87,10 +100,10 @@ impl Tunnel {
 }
 
 /// Starts it again whenever it ends, with longer and longer pauses while that fails.
-async fn supervise(mut ssh: Ssh, end: SshEnd, directory: PathBuf, up: watch::Sender<bool>) {
+async fn supervise(mut ssh: Ssh, end: SshEnd, directory: PathBuf, way: watch::Sender<Way>) {
     loop {
         let _ = ssh.child.wait().await;
-        up.send_replace(false);
+        way.send_modify(|way| way.up = false);
         let mut pause = BACKOFF.0;
         ssh = loop {
             sleep(pause).await;
@@ -99,7 +112,10 @@ async fn supervise(mut ssh: Ssh, end: SshEnd, directory: PathBuf, up: watch::Sen
                 break ssh;
             }
         };
-        up.send_replace(true);
+        way.send_modify(|way| {
+            way.up = true;
+            way.again += 1;
+        });
     }
 }
 

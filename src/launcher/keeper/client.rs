@@ -142,13 +142,18 @@ impl KeeperClient {
     ) -> Result<Parted> {
         let (job, mut told) = job(stream, joined.terminal);
         let (_, words) = mpsc::channel::<Word>(1);
-        let said = async move {
+        let said = async {
             match told.recv().await {
                 Some(sentence) => sentence,
                 None => std::future::pending().await,
             }
         };
-        joined.run(job, said, signals, words).await
+        let parted = joined.run(job, said, signals, words).await;
+        // What was said last came with the command's end, and may have been overtaken by it.
+        while let Ok(sentence) = told.try_recv() {
+            joined.report.warning(&sentence);
+        }
+        parted
     }
 }
 

@@ -116,9 +116,13 @@ pub(super) async fn exec(
             }
         }
     }
-    let code = control.wait().await?;
-    let afterword = control.explain(code).await.map(Frame::Tell);
-    let last = afterword.into_iter().chain([Frame::Exit(code)]).collect();
+    let last = match control.wait().await {
+        Ok(code) => {
+            let afterword = control.explain(code).await.map(Frame::Tell);
+            afterword.into_iter().chain([Frame::Exit(code)]).collect()
+        }
+        Err(error) => lost(format!("{error:#}")),
+    };
     drop(feeding);
     terminal.part(last).await;
     Ok(())
@@ -145,6 +149,10 @@ pub(super) async fn shell(
                     terminal.part(vec![Frame::Exit(code)]).await;
                     return Ok(());
                 }
+                Heard::Lost(why) => {
+                    terminal.part(lost(why)).await;
+                    return Ok(());
+                }
             },
             frame = terminal.said.recv() => match frame {
                 Some(Frame::Bytes(bytes)) => {
@@ -161,6 +169,12 @@ pub(super) async fn shell(
             }
         }
     }
+}
+
+/// The last that is told of a command whose end nobody knows: its code is that of a failure of
+/// vibepit's own.
+fn lost(why: String) -> Vec<Frame> {
+    vec![Frame::Tell(why), Frame::Exit(1)]
 }
 
 /// Done when everybody is to leave.

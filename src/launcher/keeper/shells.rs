@@ -42,8 +42,11 @@ struct Shell {
     input: mpsc::Sender<Vec<u8>>,
     control: Box<dyn Control>,
     screen: Mutex<Screen>,
-    exit: watch::Sender<Option<i64>>,
+    exit: watch::Sender<Option<Exit>>,
 }
+
+/// A shell's exit code, or why it is not known.
+type Exit = Result<i64, String>;
 
 #[derive(Default)]
 struct Screen {
@@ -58,7 +61,7 @@ pub(super) struct Seat {
     book: Arc<Mutex<Book>>,
     number: u64,
     pieces: mpsc::Receiver<Bytes>,
-    exit: watch::Receiver<Option<i64>>,
+    exit: watch::Receiver<Option<Exit>>,
     /// It joined one that had drawn something already.
     late: bool,
 }
@@ -69,6 +72,8 @@ pub(super) enum Heard {
     Output(Bytes),
     /// It ended.
     Exit(i64),
+    /// Nobody hears of it any more, for this reason.
+    Lost(String),
 }
 
 impl Shells {
@@ -146,9 +151,10 @@ impl Shells {
         let (book, drawn) = (Arc::clone(&self.0), Arc::clone(&shell));
         tokio::spawn(async move {
             drawn.draw(output).await;
-            let code = drawn.control.wait().await.unwrap_or(1);
+            let exit = drawn.control.wait().await;
+            let exit = exit.map_err(|error| format!("{error:#}"));
             lock(&book).forget(drawn.number);
-            drawn.exit.send_replace(Some(code));
+            drawn.exit.send_replace(Some(exit));
         });
         Ok(shell)
     }
@@ -234,9 +240,12 @@ impl Seat {
             return Heard::Output(piece);
         }
         // It writes no more, or this terminal was left behind.
-        let code = self.exit.wait_for(Option::is_some).await;
-        let code = code.ok().and_then(|code| *code);
-        Heard::Exit(code.unwrap_or(1))
+        let exit = self.exit.wait_for(Option::is_some).await;
+        match exit.ok().and_then(|exit| exit.clone()) {
+            Some(Ok(code)) => Heard::Exit(code),
+            Some(Err(why)) => Heard::Lost(why),
+            None => Heard::Exit(1),
+        }
     }
 
     /// Hands on what was typed.

@@ -69,12 +69,15 @@ fn freed(found: &Found) -> oneshot::Receiver<()> {
 ///
 /// When it cannot be told which process that is, or it does not end.
 pub async fn stop_launcher(found: &Found) -> Result<()> {
+    let mut freed = freed(found);
     // Who listens: a pid in a file may be anybody's by now.
     let pid = match peer::listener(&found.keeper_socket()).await {
         Ok(pid) => pid,
         Err(_) => match found.control_socket() {
             // A proxy that was started by hand is its own launcher.
             Some(socket) if found.record.sandbox.is_none() => peer::listener(&socket).await?,
+            // One that is dying has closed its socket, and lets go of the rest in a moment.
+            _ if timeout(GONE, &mut freed).await.is_ok() => return Ok(()),
             _ => bail!(
                 "its launcher does not answer, and its socket does not tell which process it is; \
                  it said that it is process {}",
@@ -83,7 +86,6 @@ pub async fn stop_launcher(found: &Found) -> Result<()> {
         },
     };
     let pid = Pid::from_raw(i32::try_from(pid)?);
-    let mut freed = freed(found);
     for (signal, patience) in [(Signal::SIGTERM, GRACE), (Signal::SIGKILL, GONE)] {
         kill(pid, signal).with_context(|| format!("process {pid} could not be ended"))?;
         if timeout(patience, &mut freed).await.is_ok() {

@@ -61,6 +61,7 @@ pub(crate) async fn start_here(
             shown: decisions,
             project: Some(config::project_slug(launch.request.project.path())),
         }),
+        saved: Vec::new(),
         audit: Some(AuditPlace {
             directory: audit.clone(),
             shown: audit,
@@ -100,7 +101,7 @@ pub(crate) async fn start_here(
     let (Some(input), Some(output), Some(error)) = streams else {
         anyhow::bail!("the proxy was started without its streams");
     };
-    let mut link = Link::to_process((output, error), input, document, source.into_reload());
+    let mut link = Link::to_process((output, error), input, (document, source.into_reload()));
     let listening = signals.unless_called_off(link.ready()).await??;
     let client = Client::new(Ends {
         socket: Some(launch.directory.control_socket()),

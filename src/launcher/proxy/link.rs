@@ -1,26 +1,18 @@
 //! The conversation with a session's proxy, or with the holder of its sandbox's network, over
 //! standard input and output. The input is also its lifeline: while this value lives, it is open.
 
-use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{interval, timeout};
+use tokio::time::timeout;
 
-use super::super::attach::{Again, Channel, Demux};
-use super::audit_file::AuditFile;
-use crate::api::{Document, FromProxy, Listening, PolicyDocument, ToProxy};
-
-/// A line of the proxy's; what it says fits into far less.
-const LONGEST_LINE: usize = 1024 * 1024;
-
-/// How much of what a proxy says on standard error is kept, for the case that it fails.
-const TAIL: usize = 4096;
+use super::super::attach::{Again, Demux};
+use super::speech::Speech;
+use super::talk::{Event, Far, Reload, Talk};
+use crate::api::{Document, Listening};
 
 /// How long a proxy may take to open its doors, a million rules included.
 const START: Duration = Duration::from_secs(20);
@@ -28,75 +20,57 @@ const START: Duration = Duration::from_secs(20);
 /// How long a proxy may take to drain when its input has ended.
 const END: Duration = Duration::from_secs(10);
 
-/// Answers a proxy that asks for the policy as it reads now; an error is one sentence.
-pub(super) type Reload = Box<
-    dyn Fn() -> Pin<Box<dyn Future<Output = Result<PolicyDocument, String>> + Send>> + Send + Sync,
->;
-
-/// How often it is said that we are here, where the connection may be lost.
-const HERE: Duration = Duration::from_secs(5);
+/// What they are called in a message.
+const PROXY: &str = "the proxy";
+const HOLDER: &str = "the holder of the sandbox's network";
 
 /// A proxy or a holder that is being spoken to.
 pub(crate) struct Link {
-    /// What it is called in a message.
     who: &'static str,
     events: mpsc::Receiver<Event>,
     end: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
-enum Event {
-    Ready(Listening),
-    Failed(String),
-    /// Its output has ended; this is the tail of what it said on standard error.
-    Ended(String),
-}
+/// What a proxy is told at its start, and what answers it later.
+type Told = (Document, Reload);
 
 impl Link {
     /// Sends the document and begins to listen.
-    pub(super) fn to_proxy<R, W>(output: R, input: W, document: Document, reload: Reload) -> Self
+    pub(super) fn to_proxy<R, W>(output: R, input: W, told: Told) -> Self
     where
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
-        let document = ToProxy::Start(Box::new(document));
         let speech = Speech::Framed(Demux::new(output));
-        Self::start("the proxy", speech, input, Some((document, reload)))
+        Self::start(PROXY, speech, input, Some(told), None, None)
     }
 
-    /// The same with one on another machine, whose audit lines are written here.
+    /// The same with one on another machine.
     pub(super) fn to_far_proxy<R, W>(
         output: R,
         input: W,
-        (document, reload): (Document, Reload),
-        audit: AuditFile,
+        told: Told,
+        far: Far,
         again: Again<R, W>,
     ) -> Self
     where
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
-        let document = ToProxy::Start(Box::new(document));
         let speech = Speech::Framed(Demux::new(output));
-        let told = Some((document, reload));
-        Self::start_far("the proxy", speech, input, told, Some(audit), Some(again))
+        Self::start(PROXY, speech, input, Some(told), Some(far), Some(again))
     }
 
     /// The same with a process, whose standard output and standard error are two streams.
-    pub(super) fn to_process<R, E, W>(
-        (output, error): (R, E),
-        input: W,
-        document: Document,
-        reload: Reload,
-    ) -> Self
+    pub(super) fn to_process<R, E, W>((output, error): (R, E), input: W, told: Told) -> Self
     where
         R: AsyncRead + Send + Unpin + 'static,
         E: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
-        let document = ToProxy::Start(Box::new(document));
         let speech = Speech::<R>::Apart(Some(Box::new(output)), Some(Box::new(error)));
-        Self::start("the proxy", speech, input, Some((document, reload)))
+        Self::start(PROXY, speech, input, Some(told), None, None)
     }
 
     /// Begins to listen. A holder needs to be told nothing.
@@ -106,29 +80,15 @@ impl Link {
         W: AsyncWrite + Send + Unpin + 'static,
     {
         let speech = Speech::Framed(Demux::new(output));
-        let who = "the holder of the sandbox's network";
-        Self::start_far(who, speech, input, None, None, again)
+        Self::start(HOLDER, speech, input, None, None, again)
     }
 
     fn start<R, W>(
         who: &'static str,
         speech: Speech<R>,
         input: W,
-        told: Option<(ToProxy, Reload)>,
-    ) -> Self
-    where
-        R: AsyncRead + Send + Unpin + 'static,
-        W: AsyncWrite + Send + Unpin + 'static,
-    {
-        Self::start_far(who, speech, input, told, None, None)
-    }
-
-    fn start_far<R, W>(
-        who: &'static str,
-        speech: Speech<R>,
-        input: W,
-        told: Option<(ToProxy, Reload)>,
-        audit: Option<AuditFile>,
+        told: Option<Told>,
+        far: Option<Far>,
         again: Option<Again<R, W>>,
     ) -> Self
     where
@@ -138,15 +98,7 @@ impl Link {
         let (sender, events) = mpsc::channel(4);
         let (end, ending) = oneshot::channel();
         let (document, reload) = told.unzip();
-        let talk = Talk {
-            input: Some(input),
-            sender,
-            reload,
-            audit,
-            heard: 0,
-            line: Vec::new(),
-            tail: VecDeque::new(),
-        };
+        let talk = Talk::new(input, sender, reload, far);
         let task = tokio::spawn(talk.run(speech, document, ending, again));
         Self {
             who,
@@ -204,199 +156,12 @@ fn said(tail: &str) -> String {
     }
 }
 
-/// What the other side says, on its standard output and its standard error.
-enum Speech<R> {
-    /// As an engine frames it.
-    Framed(Demux<R>),
-    /// Two streams; one that has ended is gone.
-    Apart(Option<End>, Option<End>),
-}
-
-type End = Box<dyn AsyncRead + Send + Unpin>;
-
-impl<R: AsyncRead + Unpin> Speech<R> {
-    /// The next piece, at most as long as `buffer`; `None` at the end.
-    async fn read<'b>(
-        &mut self,
-        buffer: &'b mut [u8],
-    ) -> std::io::Result<Option<(Channel, &'b [u8])>> {
-        let (output, error) = match self {
-            Self::Framed(frames) => return frames.read(buffer).await,
-            Self::Apart(output, error) => (output, error),
-        };
-        let half = buffer.len() / 2;
-        while output.is_some() || error.is_some() {
-            let (one, other) = buffer.split_at_mut(half);
-            let (channel, length) = tokio::select! {
-                length = read_some(output, one) => (Channel::Stdout, length?),
-                length = read_some(error, other) => (Channel::Stderr, length?),
-            };
-            match (channel, length) {
-                (Channel::Stdout, 0) => *output = None,
-                (Channel::Stderr, 0) => *error = None,
-                (Channel::Stdout, length) => return Ok(Some((channel, &buffer[..length]))),
-                (Channel::Stderr, length) => {
-                    return Ok(Some((channel, &buffer[half..half + length])));
-                }
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// Reads from a stream; from one that has ended nothing ever comes.
-async fn read_some(end: &mut Option<End>, buffer: &mut [u8]) -> std::io::Result<usize> {
-    match end {
-        Some(end) => end.read(buffer).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The side of the conversation that does the talking.
-struct Talk<W> {
-    input: Option<W>,
-    sender: mpsc::Sender<Event>,
-    /// A holder asks for nothing.
-    reload: Option<Reload>,
-    /// Where the lines go that it sends, if it is to send them.
-    audit: Option<AuditFile>,
-    /// The last of them that was written.
-    heard: u64,
-    line: Vec<u8>,
-    tail: VecDeque<u8>,
-}
-
-impl<W: AsyncWrite + Unpin> Talk<W> {
-    async fn run<R>(
-        mut self,
-        mut output: Speech<R>,
-        document: Option<ToProxy>,
-        ending: oneshot::Receiver<()>,
-        again: Option<Again<R, W>>,
-    ) where
-        R: AsyncRead + Unpin,
-    {
-        let mut ending = std::pin::pin!(ending);
-        let mut over = false;
-        if let Some(document) = document {
-            self.say(&document).await;
-        }
-        let mut buffer = vec![0; 16 * 1024];
-        let mut here = interval(HERE);
-        loop {
-            tokio::select! {
-                _ = here.tick(), if again.is_some() && !over => self.here(false).await,
-                _ = &mut ending, if !over => {
-                    over = true;
-                    if again.is_some() {
-                        // An input that may be lost is not ended by its end; and an engine that
-                        // does not hand that end on ends the output with it.
-                        self.say(&ToProxy::End).await;
-                    } else if let Some(mut input) = self.input.take() {
-                        let _ = input.shutdown().await;
-                    }
-                }
-                piece = output.read(&mut buffer) => match piece {
-                    Ok(Some((Channel::Stdout, piece))) => if !self.hear(piece).await { break },
-                    Ok(Some((Channel::Stderr, piece))) => self.keep(piece),
-                    Ok(None) | Err(_) => {
-                        let Some(again) = again.as_ref().filter(|_| !over) else { break };
-                        let found = tokio::select! {
-                            found = again() => found,
-                            _ = &mut ending => None,
-                        };
-                        let Some((found, input)) = found else { break };
-                        output = Speech::Framed(Demux::new(found));
-                        self.input = Some(input);
-                        // The rest of it is lost.
-                        self.line.clear();
-                        self.here(true).await;
-                    }
-                }
-            }
-        }
-        let tail = String::from_utf8_lossy(self.tail.make_contiguous()).into_owned();
-        let _ = self.sender.send(Event::Ended(tail)).await;
-    }
-
-    async fn here(&mut self, again: bool) {
-        let heard = self.heard;
-        self.say(&ToProxy::Here { heard, again }).await;
-    }
-
-    /// Takes a piece of output apart into lines. False: this is no proxy of ours.
-    async fn hear(&mut self, mut piece: &[u8]) -> bool {
-        while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
-            self.line.extend_from_slice(&piece[..end]);
-            piece = &piece[end + 1..];
-            let line = std::mem::take(&mut self.line);
-            match serde_json::from_slice(&line) {
-                Ok(FromProxy::Ready(listening)) => self.tell(Event::Ready(listening)).await,
-                Ok(FromProxy::Failed(why)) => self.tell(Event::Failed(why)).await,
-                Ok(FromProxy::Reload) => {
-                    let Some(reload) = &self.reload else {
-                        return false;
-                    };
-                    let answer = match reload().await {
-                        Ok(policy) => ToProxy::Policy(policy),
-                        Err(why) => ToProxy::ReloadFailed(why),
-                    };
-                    self.say(&answer).await;
-                }
-                // Said once more than was needed.
-                Ok(FromProxy::Audit { number, .. }) if number <= self.heard => {}
-                Ok(FromProxy::Audit { number, lines }) => {
-                    let Some(audit) = &mut self.audit else {
-                        return false;
-                    };
-                    self.heard = number;
-                    // A full disk must not decide what the sandbox may reach.
-                    if let Err(error) = audit.append(&lines) {
-                        self.keep(format!("(audit lines are lost: {error})\n").as_bytes());
-                    }
-                }
-                Err(error) => {
-                    self.keep(format!("it sent a line that is not understood: {error}").as_bytes());
-                    return false;
-                }
-            }
-        }
-        self.line.extend_from_slice(piece);
-        self.line.len() <= LONGEST_LINE
-    }
-
-    async fn tell(&mut self, event: Event) {
-        // Nobody waits any more when the session is ending.
-        let _ = self.sender.send(event).await;
-    }
-
-    async fn say(&mut self, what: &ToProxy) {
-        let Some(input) = &mut self.input else { return };
-        let said = match serde_json::to_vec(what) {
-            Ok(mut line) => {
-                line.push(b'\n');
-                input.write_all(&line).await
-            }
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = said {
-            // A proxy that reads no more has ended; what it said stands on its standard error.
-            self.keep(format!("(it could not be told: {error})\n").as_bytes());
-        }
-    }
-
-    fn keep(&mut self, piece: &[u8]) {
-        self.tail.extend(piece);
-        self.tail.drain(..self.tail.len().saturating_sub(TAIL));
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncBufReadExt, BufReader, DuplexStream, duplex};
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 
     use super::*;
-    use crate::api::{ControlPoints, Doors, HostAccess, Identity};
+    use crate::api::{ControlPoints, Doors, HostAccess, Identity, PolicyDocument, ToProxy};
 
     fn document() -> Document {
         Document {
@@ -411,6 +176,7 @@ mod tests {
             control: ControlPoints::default(),
             tls: None,
             decisions: None,
+            saved: Vec::new(),
             audit: None,
             audit_over_output: false,
             patience: None,
@@ -430,7 +196,7 @@ mod tests {
             Box::pin(async move { answer })
         });
         (
-            Link::to_proxy(output, input, document(), reload),
+            Link::to_proxy(output, input, (document(), reload)),
             BufReader::new(proxy_input),
             proxy_output,
         )

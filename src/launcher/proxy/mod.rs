@@ -11,6 +11,8 @@ mod lifeline;
 mod link;
 mod policy;
 mod relay;
+mod speech;
+mod talk;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -95,6 +97,7 @@ pub(crate) async fn start(
             shown: decisions,
             project: Some(config::project_slug(launch.request.project.path())),
         }),
+        saved: Vec::new(),
         audit: Some(AuditPlace {
             directory: PathBuf::from(AUDIT_DIR),
             shown: audit,
@@ -104,7 +107,7 @@ pub(crate) async fn start(
         host: HostAccess::Sockets(PathBuf::from(SOCKET_DIR)),
         lifeline: Some(Path::new(SOCKET_DIR).join(lifeline::SOCKET)),
     };
-    let mut link = Link::to_proxy(output, input, document, source.into_reload());
+    let mut link = Link::to_proxy(output, input, (document, source.into_reload()));
     let listening = signals.unless_called_off(link.ready()).await??;
     let client = Client::new(Ends {
         socket: Some(launch.directory.control_socket()),

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use tokio::sync::Mutex;
 
-use super::super::request::{Policy, Saved};
+use super::super::request::Policy;
 use super::super::resolvers;
 use super::host_ports::HostPorts;
-use super::link::Reload;
+use super::talk::Reload;
 use crate::api::PolicyDocument;
 
 /// Where a session's policy comes from, as often as it is asked for. The host's ports that it
@@ -28,8 +28,8 @@ enum Whereabouts {
     Here,
     /// In a container, for which they are served.
     Beside(Arc<Mutex<HostPorts>>),
-    /// On another machine, with name servers of its own, and without what is saved on this one.
-    Far(Saved),
+    /// On another machine, with name servers of its own.
+    Far,
 }
 
 impl Source {
@@ -50,10 +50,10 @@ impl Source {
     }
 
     /// For a proxy on another machine.
-    pub(super) fn far(policy: &Policy, saved: &Saved) -> Self {
+    pub(super) fn far(policy: &Policy) -> Self {
         Self {
             policy: Arc::clone(policy),
-            proxy: Whereabouts::Far(Arc::clone(saved)),
+            proxy: Whereabouts::Far,
         }
     }
 
@@ -67,12 +67,7 @@ impl Source {
             Whereabouts::Here => resolvers::of_this_host(),
             Whereabouts::Beside(_) if document.upstream_dns.is_empty() => resolvers::reachable()?,
             Whereabouts::Beside(_) => Vec::new(),
-            Whereabouts::Far(saved) => {
-                let saved = Arc::clone(saved);
-                let rules = tokio::task::spawn_blocking(move || saved()).await??;
-                document.rules.extend(rules);
-                return Ok(document);
-            }
+            Whereabouts::Far => return Ok(document),
         };
         if document.upstream_dns.is_empty() {
             document.upstream_dns = servers;

@@ -1,8 +1,10 @@
 //! The sandbox: what it is made of, what it sees of the machine, and its command while it runs.
 
+mod announced;
 mod container;
 mod environment;
 mod exec;
+mod further;
 mod home;
 mod userland;
 mod volume;
@@ -289,7 +291,7 @@ impl Sandbox {
 
     /// Starts a further command in it.
     pub(crate) async fn exec(&self, spec: &Spec) -> Result<Job> {
-        exec::start(&self.engine, &self.name, spec).await
+        further::start(&self.engine, &self.name, spec).await
     }
 
     /// Ends what runs in it, and takes the container away.

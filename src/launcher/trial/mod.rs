@@ -8,7 +8,6 @@ mod stamp;
 mod targets;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -252,7 +251,7 @@ async fn request(
         name: None,
         image: None,
         remote_path: None,
-        decisions: Arc::new(|| Ok(Vec::new())),
+        decisions: None,
         purpose: Purpose::Command,
         command: Vec::new(),
         env: Vec::new(),

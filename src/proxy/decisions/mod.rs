@@ -19,26 +19,15 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
-use crate::api::DecisionsPlace;
+use crate::api::{DecisionsPlace, Saved};
 use crate::policy::{Entry, Scope, Verdict};
 
 use self::file::Content;
-pub(super) use self::watch::Watch;
+pub use self::watch::Watch;
 
 /// How long somebody else may hold the lock before a decision is not saved.
 const LOCK: Duration = Duration::from_secs(2);
 const LOCK_AGAIN: Duration = Duration::from_millis(10);
-
-/// A decision that is saved.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Saved {
-    /// [`Scope::Project`] or [`Scope::Global`].
-    pub scope: Scope,
-    /// What was decided.
-    pub verdict: Verdict,
-    /// About what.
-    pub entry: Entry,
-}
 
 /// Why decisions cannot be read or saved: one sentence that names the file.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +117,7 @@ impl Decisions {
     ///
     /// # Errors
     /// When the directory cannot be watched.
-    pub(super) fn watch(&self) -> Result<Watch, DecisionsError> {
+    pub fn watch(&self) -> Result<Watch, DecisionsError> {
         self.make_directories()?;
         let projects = self.place.directory.join("projects");
         Watch::of(&[&self.place.directory, &projects])

@@ -6,7 +6,7 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 
 /// Watches directories. Many changes at once are one.
-pub(in crate::proxy) struct Watch {
+pub struct Watch {
     changes: watch::Receiver<()>,
     _watcher: RecommendedWatcher,
 }
@@ -36,7 +36,7 @@ impl Watch {
     }
 
     /// Waits for the next change. False: there will be none.
-    pub(in crate::proxy) async fn changed(&mut self) -> bool {
+    pub async fn changed(&mut self) -> bool {
         self.changes.changed().await.is_ok()
     }
 }

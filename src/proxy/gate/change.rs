@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::api::{Addition, PolicyDocument, RuleChange, RuleView, Shadowed};
+use crate::api::{Addition, PolicyDocument, RuleChange, RuleView, Saved, Shadowed};
 use crate::policy::{Entry, Expiry, Origin, Pattern, Ports, Rule, Scope, Verdict};
 
 use super::explain::view;
@@ -16,7 +16,6 @@ use super::judge::Judgement;
 use super::refusal::host_ports_remedy;
 use super::snapshot::{Files, Snapshot};
 use super::{Gate, HOST_NAME};
-use crate::proxy::decisions::Saved;
 use crate::proxy::ledger::timestamp;
 
 /// More live rules than a person makes; it bounds what a script can cost.

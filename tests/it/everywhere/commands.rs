@@ -77,7 +77,7 @@ pub(super) fn project_and_home(place: &dyn Place) {
     let project = project.display();
     assert_eq!(shell.ask("pwd; cat source"), format!("{project}\ntext\n"));
     assert_eq!(shell.ask("echo inside > made; cat made"), "inside\n");
-    assert_eq!(shell.ask("ls -A .vibepit"), "");
+    assert_eq!(shell.ask("ls -A .vibepit 2>/dev/null; true"), "");
     let closed = shell.ask("touch .vibepit/x 2>/dev/null || echo closed");
     assert_eq!(closed, "closed\n");
     let private = shell.ask(&format!(
@@ -90,7 +90,10 @@ pub(super) fn project_and_home(place: &dyn Place) {
                     Seccomp:\t2\n";
     assert_eq!(status, expected);
     assert_eq!(shell.ask("echo kept > ~/kept; cat ~/kept"), "kept\n");
+    let at_once = place.project().join("made").exists();
+    assert_eq!(at_once, place.project_is_mounted());
     assert_eq!(shell.end().0, Some(0));
+    place.bring();
     let made = fs::read_to_string(place.project().join("made")).expect("the file");
     assert_eq!(made, "inside\n");
     assert_eq!(place.run(&[], "cat ~/kept").ok(), "kept\n");

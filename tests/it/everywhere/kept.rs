@@ -107,6 +107,7 @@ pub(super) fn exec_streams_and_signals(place: &dyn Place) {
     running.wait();
     assert_eq!(watching.line(), "seen");
     watching.wait();
+    place.bring();
     fs::remove_file(mark).expect("the mark");
     place.cli(&["down"]).ok();
 }

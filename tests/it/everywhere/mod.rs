@@ -32,6 +32,19 @@ pub(crate) trait Place {
     /// Sessions' directories, and whatever else there is of them.
     fn left(&self) -> Vec<String>;
 
+    /// Whether a sandbox works on the project itself: what it changes is there at once.
+    fn project_is_mounted(&self) -> bool {
+        true
+    }
+
+    /// Brings what sandboxes changed in copies of the project, where they work on such.
+    fn bring(&self) {}
+
+    /// Whether a session's control plane has a socket on this machine.
+    fn has_socket(&self) -> bool {
+        true
+    }
+
     /// `vibepit ARGUMENTS` to its end.
     fn cli(&self, arguments: &[&str]) -> Ran {
         Ran::of(self.vibepit().args(arguments))
@@ -62,8 +75,9 @@ pub(crate) trait Place {
         sessions[0].clone()
     }
 
-    /// Nothing of any session is there.
+    /// Nothing of any session is there, once its work has been brought.
     fn is_clean(&self) {
+        self.bring();
         assert_eq!(self.left(), [""; 0]);
     }
 }
@@ -82,7 +96,8 @@ const LAWS: &[(&str, Law)] = &[
         commands::no_such_command,
     ),
     (
-        "the project is the person's, at its own path, and its settings are hidden",
+        "the project is the person's, at its own path, what is changed in it comes to them, and its \
+         settings are hidden",
         commands::project_and_home,
     ),
     (
@@ -94,7 +109,7 @@ const LAWS: &[(&str, Law)] = &[
         reach::refused_and_allowed,
     ),
     (
-        "the owner is answered over the socket, and the sandbox sees no socket",
+        "the owner is answered, over the socket where there is one, and the sandbox sees no socket",
         reach::control_plane,
     ),
     (

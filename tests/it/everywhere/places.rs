@@ -5,8 +5,9 @@ use std::process::Command;
 
 use super::{Place, hold};
 use crate::docker::NO_NAMES;
+use crate::docker_images::Busybox;
 use crate::support::local::{Local, ORDINARY};
-use crate::support::{Bench, Person, binary, require};
+use crate::support::{Bench, Person, Sshd, binary, engine, require};
 
 /// An engine with root, called by whoever runs the tests.
 struct Rootful(Bench, PathBuf);
@@ -149,6 +150,83 @@ fn every_law_holds_on_podman_with_root() {
 fn every_law_holds_on_podman_without_root() {
     if require("rootless-podman") && require("curl") {
         hold(&Own::of(Person::with_podman(&own_config())));
+    }
+}
+
+/// An engine behind ssh, as if it were on another machine.
+struct Far {
+    bench: Bench,
+    sshd: Sshd,
+    home: PathBuf,
+    _image: Busybox,
+}
+
+impl Far {
+    fn new(image: Busybox) -> Self {
+        let bench = Bench::new(&format!("{}image = \"{}\"\n", own_config(), image.0));
+        Self {
+            home: bench.home.home(),
+            bench,
+            sshd: Sshd::start(),
+            _image: image,
+        }
+    }
+
+    fn copies(&self) -> Vec<String> {
+        let mut volumes = engine::volumes(&self.bench.label());
+        volumes.retain(|name| name.ends_with("-project"));
+        volumes
+    }
+}
+
+impl Place for Far {
+    fn vibepit(&self) -> Command {
+        let mut command = self.bench.vibepit();
+        command.env("DOCKER_HOST", self.sshd.engine());
+        self.sshd.known_to(&mut command);
+        command
+    }
+
+    fn project(&self) -> &Path {
+        self.bench.project()
+    }
+
+    fn home(&self) -> &Path {
+        &self.home
+    }
+
+    fn runtime(&self) -> &'static str {
+        "docker"
+    }
+
+    fn left(&self) -> Vec<String> {
+        let mut left = self.bench.left();
+        left.extend(self.copies());
+        left
+    }
+
+    fn project_is_mounted(&self) -> bool {
+        false
+    }
+
+    fn bring(&self) {
+        if !self.copies().is_empty() {
+            self.cli(&["pull", "--yes"]).ok();
+        }
+    }
+
+    fn has_socket(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn every_law_holds_on_docker_over_ssh() {
+    if !require("docker") || !require("ssh") || !require("curl") {
+        return;
+    }
+    if let Some(image) = Busybox::for_laws() {
+        hold(&Far::new(image));
     }
 }
 

@@ -37,7 +37,9 @@ pub(super) fn control_plane(place: &dyn Place) {
     assert_eq!(session["runtime"], place.runtime());
     let status: Value = serde_json::from_str(&place.cli(&["status", "--json"]).ok()).expect("JSON");
     assert_eq!(status["runtime"], place.runtime());
-    if let Some(socket) = session["control"]["socket"].as_str() {
+    let socket = session["control"]["socket"].as_str();
+    assert_eq!(socket.is_some(), place.has_socket(), "{session}");
+    if let Some(socket) = socket {
         let seen = shell.ask(&format!("ls {socket} 2>/dev/null; true"));
         assert_eq!(seen, "");
         let above = Path::new(socket).parent().expect("a directory").display();

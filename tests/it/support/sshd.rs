@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::PATIENCE;
@@ -109,6 +111,17 @@ impl Sshd {
 
     fn bin(&self) -> PathBuf {
         self.base.path().join("bin")
+    }
+
+    /// Ends every connection that it has, as a network does that breaks. It takes new ones.
+    pub(crate) fn hang_up(&self) {
+        let own = self.process.id();
+        let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children"));
+        for child in children.expect("its children").split_whitespace() {
+            let child = Pid::from_raw(child.parse().expect("a pid"));
+            // One may have ended by itself.
+            let _ = kill(child, Signal::SIGKILL);
+        }
     }
 
     /// Forgets who may log in.

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptions};
 use ipnet::IpNet;
 
@@ -20,6 +21,8 @@ pub(super) struct Around {
     pub(super) socket: Option<PathBuf>,
     pub(super) gateways: Vec<IpAddr>,
     pub(super) own: Option<IpAddr>,
+    /// The proxy's process, as the engine's machine counts it.
+    pub(super) process: Option<i32>,
     pub(super) others: Vec<IpAddr>,
 }
 
@@ -32,16 +35,19 @@ impl Around {
             request.runtime_dir.path(),
         );
         let proxy = names.proxy();
-        let (gateways, own, others) = tokio::join!(
+        let (gateways, inspected, others) = tokio::join!(
             gateways(engine),
-            outside_address(engine, &proxy),
+            container::inspect(engine, &proxy),
             other_proxies(engine, &proxy)
         );
+        let inspected = inspected.unwrap_or_default();
+        let process = inspected.state.as_ref().and_then(|state| state.pid);
         Self {
             remote: engine.facts().remote,
             socket: engine.facts().endpoint.unix_socket().map(Path::to_owned),
             gateways,
-            own,
+            own: outside_address(inspected),
+            process: process.and_then(|pid| pid.try_into().ok()),
             others,
         }
     }
@@ -94,12 +100,8 @@ async fn other_proxies(engine: &Engine, own: &str) -> Vec<IpAddr> {
 }
 
 /// A proxy's address on the engine's own network.
-async fn outside_address(engine: &Engine, proxy: &str) -> Option<IpAddr> {
-    let networks = container::inspect(engine, proxy)
-        .await
-        .ok()?
-        .network_settings?
-        .networks?;
+fn outside_address(proxy: ContainerInspectResponse) -> Option<IpAddr> {
+    let networks = proxy.network_settings?.networks?;
     networks
         .into_values()
         .find_map(|endpoint| endpoint.ip_address?.parse().ok())

@@ -122,18 +122,18 @@ pub(super) async fn of(
         variables: VARIABLES.map(str::to_owned).to_vec(),
     };
     if around.remote {
-        elsewhere(&mut targets);
+        elsewhere(&mut targets, around.process);
     }
     targets
 }
 
 /// What of this machine means nothing on the engine's: there, what every machine has stands for it.
-fn elsewhere(targets: &mut Targets) {
+fn elsewhere(targets: &mut Targets, process: Option<i32>) {
     targets.hidden.retain(|line| line.name == "roots-files");
     // The image has none, and the engine's machine does.
     targets.secret = Some(PathBuf::from("/usr/bin/env"));
     targets.covered = None;
-    targets.processes.clear();
+    targets.processes = process.into_iter().filter(|pid| *pid > 1).collect();
     targets.variables.push("LD_LIBRARY_PATH".to_owned());
 }
 

@@ -1,0 +1,133 @@
+//! Commands that say first which process they are, in a line that nobody else sees. On another
+//! machine nothing else tells what a signal is to be sent to: an engine knows its own numbers of
+//! processes, and none of those in the sandbox.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// A process's number, and what a terminal makes of the end of the line: it has at most ten digits.
+const LINE: usize = 12;
+
+/// The command behind a shell, which becomes it once it has said its number.
+pub(super) fn command(command: &[String]) -> Vec<String> {
+    let shell = ["/bin/sh", "-c", "echo $$; exec \"$@\"", "sh"];
+    let shell = shell.into_iter().map(str::to_owned);
+    shell.chain(command.iter().cloned()).collect()
+}
+
+/// What sends this signal to a process of the sandbox.
+pub(super) fn kill(signal: &str, pid: u32) -> Vec<String> {
+    // POSIX has the names without the first three letters (kill(1p)).
+    let name = signal.strip_prefix("SIG").unwrap_or(signal);
+    let kill = format!("kill -s {name} {pid}");
+    ["/bin/sh", "-c", &kill].map(str::to_owned).to_vec()
+}
+
+/// Takes that line off an output. One that begins otherwise is left as it is: so an engine tells
+/// that there is no such shell.
+pub(super) async fn take<R: AsyncRead + Unpin>(
+    mut output: R,
+    terminal: bool,
+) -> io::Result<(impl AsyncRead + Unpin + use<R>, Option<u32>)> {
+    let mut taken = Vec::new();
+    // Of a terminal there is one stream without frames.
+    let mut left = match terminal {
+        true => LINE,
+        false => frame(&mut output, &mut taken).await?,
+    };
+    let head = taken.len();
+    let mut pid = None;
+    while left > 0 && taken.len() < head + LINE {
+        let mut byte = [0];
+        if output.read(&mut byte).await? == 0 {
+            break;
+        }
+        left -= 1;
+        taken.push(byte[0]);
+        if byte[0] == b'\n' {
+            pid = read(&taken[head..]);
+            break;
+        }
+    }
+    let before = match pid {
+        None => taken,
+        Some(_) if terminal || left == 0 => Vec::new(),
+        // The rest of the frame, as a frame of its own.
+        Some(_) => [&STDOUT[..], &(left as u32).to_be_bytes()].concat(),
+    };
+    Ok((io::Cursor::new(before).chain(output), pid))
+}
+
+/// How a frame of standard output begins ([`Demux`](super::super::attach::Demux)).
+const STDOUT: [u8; 4] = [1, 0, 0, 0];
+
+/// Reads the head of a frame: how long it is, if it is one of standard output.
+async fn frame(output: &mut (impl AsyncRead + Unpin), taken: &mut Vec<u8>) -> io::Result<usize> {
+    let mut head = output.take(8);
+    head.read_to_end(taken).await?;
+    let length = taken
+        .strip_prefix(&STDOUT)
+        .and_then(|rest| rest.try_into().ok());
+    Ok(length.map_or(0, |length| u32::from_be_bytes(length) as usize))
+}
+
+fn read(line: &[u8]) -> Option<u32> {
+    let digits = str::from_utf8(line).ok()?.trim_end();
+    let number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    // The first process of the sandbox is not the command.
+    digits.parse().ok().filter(|pid| number && *pid > 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(stream: u8, content: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+        [&[stream, 0, 0, 0], &length[..], content].concat()
+    }
+
+    async fn taken(output: &[u8], terminal: bool) -> (Option<u32>, Vec<u8>) {
+        let (mut output, pid) = take(output, terminal).await.unwrap();
+        let mut rest = Vec::new();
+        output.read_to_end(&mut rest).await.unwrap();
+        (pid, rest)
+    }
+
+    #[tokio::test]
+    async fn the_line_is_taken_off_and_nothing_else() {
+        let after = frame(2, b"err");
+        let whole = [frame(1, b"42\n"), after.clone()].concat();
+        assert_eq!(taken(&whole, false).await, (Some(42), after.clone()));
+        let joined = [frame(1, b"42\nout\n"), after.clone()].concat();
+        let expected = [frame(1, b"out\n"), after].concat();
+        assert_eq!(taken(&joined, false).await, (Some(42), expected));
+        let expected = (Some(4_194_304), b"$ ".to_vec());
+        assert_eq!(taken(b"4194304\r\n$ ", true).await, expected);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_such_line_is_left_as_it_is() {
+        for content in [
+            "OCI runtime exec failed: no /bin/sh\n",
+            "+7\n",
+            "1\n",
+            "\n",
+            "7",
+        ] {
+            let framed = frame(1, content.as_bytes());
+            assert_eq!(taken(&framed, false).await, (None, framed));
+            let plain = content.as_bytes();
+            assert_eq!(taken(plain, true).await, (None, plain.to_vec()));
+        }
+        for output in [&frame(2, b"42\n")[..], b"", b"\x01\0\0"] {
+            assert_eq!(taken(output, false).await, (None, output.to_vec()));
+        }
+    }
+
+    #[test]
+    fn a_signal_is_named_as_a_shell_names_it() {
+        assert_eq!(kill("SIGHUP", 7)[2], "kill -s HUP 7");
+    }
+}

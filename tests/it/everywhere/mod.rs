@@ -109,6 +109,10 @@ const LAWS: &[(&str, Law)] = &[
         reach::refused_and_allowed,
     ),
     (
+        "a program that knows no proxy is refused and let through as one that does, and so is SOCKS5",
+        reach::without_a_proxy,
+    ),
+    (
         "the owner is answered, over the socket where there is one, and the sandbox sees no socket",
         reach::control_plane,
     ),

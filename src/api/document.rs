@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::AuditPlace;
-use crate::policy::{Entry, Origin, Verdict};
+use crate::policy::{Entry, Origin, PresetName, Verdict};
 
 /// Everything a proxy is told at its start.
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,6 +86,19 @@ pub struct PolicyDocument {
     pub screened: Vec<IpAddr>,
     /// How long what no rule covers waits for a person. Without it such requests are refused.
     pub asking: Option<Asking>,
+    /// The presets of the person's own tools that this session is about.
+    #[serde(default)]
+    pub presets: Vec<ToldPreset>,
+}
+
+/// A preset whose entries a tool of the person's has told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToldPreset {
+    /// Which preset.
+    pub name: PresetName,
+    /// What the tool told, and what was remembered under it.
+    pub entries: Vec<Entry>,
 }
 
 /// How long a request waits for somebody to decide.
@@ -127,6 +140,9 @@ pub struct RuleGroup {
     pub verdict: Verdict,
     /// Where they came from.
     pub origin: Origin,
+    /// The preset they came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<PresetName>,
     /// What they cover.
     pub entries: Vec<Entry>,
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::api::{Asking, PolicyDocument, RuleGroup};
+use crate::api::{Asking, PolicyDocument, RuleGroup, ToldPreset};
 use crate::policy::{Origin, Rule, RuleSet, Scope, Screen, Target};
 
 /// All that a decision depends on, at one moment.
@@ -25,6 +25,8 @@ pub(super) struct Files {
     screen: Screen,
     host_ports: Vec<u16>,
     asking: Option<Asking>,
+    /// Presets whose entries the person's own tools told.
+    presets: Vec<ToldPreset>,
 }
 
 /// Which rule of a snapshot.
@@ -58,6 +60,7 @@ impl Files {
             screen: Screen::new(document.allow_cidr, document.screened),
             host_ports: document.allow_host_ports,
             asking: document.asking,
+            presets: document.presets,
         };
         (files, flags)
     }
@@ -127,6 +130,11 @@ impl Snapshot {
     /// How long what no rule covers waits for a person; without it, it is refused.
     pub(super) fn asking(&self) -> Option<Asking> {
         self.files.asking
+    }
+
+    /// Presets whose entries the person's own tools told.
+    pub(super) fn presets(&self) -> &[ToldPreset] {
+        &self.files.presets
     }
 
     /// The ports of the host's loopback that are open.
@@ -203,7 +211,8 @@ fn parted_by_layer(groups: Vec<RuleGroup>) -> (Vec<Rule>, Vec<Arc<Rule>>) {
             Origin::Preset | Origin::Config | Origin::Decision => Scope::Global,
         };
         for entry in group.entries {
-            let rule = Rule::new(entry, group.verdict, group.origin, scope);
+            let mut rule = Rule::new(entry, group.verdict, group.origin, scope);
+            rule.preset = group.preset;
             match group.origin {
                 Origin::Flag => live.push(Arc::new(rule)),
                 _ => fixed.push(rule),
@@ -223,6 +232,7 @@ mod tests {
             rules: vec![RuleGroup {
                 verdict: Verdict::Allow,
                 origin,
+                preset: None,
                 entries: vec![entry.parse().unwrap()],
             }],
             ..PolicyDocument::default()

@@ -72,7 +72,7 @@ fn choose(
     detected: &[PresetName],
     out: &Output,
 ) -> Result<Vec<PresetName>, Failure> {
-    let around = tools::Surroundings::of_this_process(Some(project.path()));
+    let around = policy::around(Some(project));
     let asked: Vec<_> = detected
         .iter()
         .filter(|name| name.preset().tool.is_some())
@@ -87,15 +87,15 @@ fn choose(
     let mut choices = look(detected, &around)?;
     let path = project.path().display().to_string();
     say(&format!(
-        "\nFirst start in {}. It looks as if it needed these presets:",
+        "\nFirst start in {}, which looks as if it needed these presets:",
         printable(&path)
     ))?;
     loop {
         show(&choices)?;
         say(
-            "A number switches a preset on or off, a name adds one (vibepit presets lists them).\n\
-             Enter opens what is ticked, none opens nothing, quit starts nothing. This is\n\
-             remembered for the project; whatever else is asked for waits for you.",
+            "A number switches a preset on or off; a name adds one: vibepit presets lists them.\n\
+             Enter opens what is ticked, none opens nothing, quit starts nothing.\n\
+             This is remembered for the project; whatever else is asked for waits for you.",
         )?;
         let mut stderr = io::stderr().lock();
         write!(stderr, "> ")?;

@@ -1,6 +1,6 @@
 //! From what was typed, and what files, tools and the person said before, to the policy a proxy gets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::api::{Asking, PolicyDocument, RuleGroup, ToldPreset};
@@ -12,7 +12,7 @@ use crate::policy::{Entry, Origin, PresetName, Verdict};
 use super::args::AskArgs;
 use super::args::start::PresetArgs;
 use super::failure::Failure;
-use super::saved;
+use super::{saved, start};
 
 /// What was said on the command line; it outranks what files say.
 pub(super) struct Flags {
@@ -215,10 +215,20 @@ impl Sources {
         Ok(())
     }
 
-    /// Tools are asked with this.
     fn around(&self) -> tools::Surroundings {
-        tools::Surroundings::of_this_process(self.project.as_ref().map(Project::path))
+        around(self.project.as_ref())
     }
+}
+
+/// What tools are asked with. Where the session has no project, the one that we stand in has no say
+/// either.
+pub(super) fn around(project: Option<&Project>) -> tools::Surroundings {
+    let here = match project {
+        Some(_) => None,
+        None => start::project(Path::new(".")).ok(),
+    };
+    let project = project.or(here.as_ref());
+    tools::Surroundings::of_this_process(project.map(Project::path))
 }
 
 /// What those presets open whose tools say it, as they say it now.

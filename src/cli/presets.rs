@@ -149,8 +149,7 @@ fn entries(
     let Some(tool) = name.preset().tool else {
         return Ok((entries, Vec::new()));
     };
-    let around = tools::Surroundings::of_this_process(project.map(Project::path));
-    let told = tools::ask(tool, &around);
+    let told = tools::ask(tool, &policy::around(project));
     let of_tool = |entry: String, source: String| ShownEntry {
         entry,
         preset: name.preset().name,

@@ -79,7 +79,7 @@ impl Prompter<'_> {
         };
         match key {
             Ok('w') => self.wildcard(&request).await,
-            Ok('r') => self.preset(&request).await,
+            Ok('e') => self.preset(&request).await,
             Ok(key) if "apgod".contains(key) => self.decide(&request, plain(key)).await,
             // Left to another terminal: by its key, or because the command was interrupted.
             _ => self.pass_over(&request).await,
@@ -130,7 +130,7 @@ impl Prompter<'_> {
             let name = printable(&preset.name);
             format!("preset {name} has it, and opens {}\n", entries.join(", "))
         });
-        let whole = request.presets.first().map_or("", |_| " (p)r(eset)");
+        let whole = request.presets.first().map_or("", |_| " e(ntire preset)");
         format!(
             "\u{7}vibepit: {}{service} is asked for and waits ({}, {} waiting, {} s left{others}){look}\n\
              {preset}a(llow) p(roject) g(lobal) o(nce) d(eny){wildcard}{whole} s(kip) ",
@@ -245,7 +245,7 @@ impl Prompter<'_> {
 
 fn keys(request: &PendingView) -> String {
     let wildcard = request.suggested_pattern.as_ref().map_or("", |_| "w");
-    let preset = request.presets.first().map_or("", |_| "r");
+    let preset = request.presets.first().map_or("", |_| "e");
     format!("apgods{wildcard}{preset}")
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::kept;
-use super::paths::{PathError, kept_dir, project_slug};
+use super::paths::{PathError, kept_dir, project_slug, state_dir};
 use crate::policy::{NoPreset, PresetName};
 
 /// Project settings as they were trusted.
@@ -99,8 +99,9 @@ pub fn choose(project: &Path, presets: &[PresetName]) -> Result<PathBuf, KeptErr
     write(CHOSEN, project, &text)
 }
 
+/// Where it is, or would be: whoever only reads makes no directory.
 fn file(kind: &str, project: &Path) -> Result<PathBuf, KeptError> {
-    Ok(kept_dir(kind)?.join(project_slug(project)))
+    Ok(state_dir()?.join(kind).join(project_slug(project)))
 }
 
 fn read(kind: &str, project: &Path) -> Result<(PathBuf, Option<String>), KeptError> {
@@ -112,7 +113,7 @@ fn read(kind: &str, project: &Path) -> Result<(PathBuf, Option<String>), KeptErr
 }
 
 fn write(kind: &str, project: &Path, text: &str) -> Result<PathBuf, KeptError> {
-    let path = file(kind, project)?;
+    let path = kept_dir(kind)?.join(project_slug(project));
     match kept::write(&path, text) {
         Ok(()) => Ok(path),
         Err(error) => Err(KeptError::File { path, error }),

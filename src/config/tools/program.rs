@@ -77,7 +77,8 @@ impl Surroundings {
             return false;
         };
         let lies_in = |path: &Path| path.starts_with(project);
-        let relative = path.is_relative() && path.to_string_lossy().contains('/');
+        let text = path.to_string_lossy();
+        let relative = path.is_relative() && text.contains('/') && !text.contains("://");
         relative || lies_in(path) || path.canonicalize().is_ok_and(|path| lies_in(&path))
     }
 
@@ -239,7 +240,7 @@ pub(super) mod tests {
             ("LD_PRELOAD", here),
             ("TOKEN", here),
         ];
-        let around = around(&variables, None);
+        let around = around(&variables, Some(Path::new("/elsewhere")));
         let tool = around.find("tool").unwrap();
         let said = around.run(&tool, &[]).unwrap();
         assert!(

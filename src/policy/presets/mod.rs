@@ -170,7 +170,7 @@ impl FromStr for PresetName {
             let near = Self::all()
                 .map(|name| (strsim::osa_distance(name.preset().name, text), name))
                 .min()
-                .filter(|(distance, _)| *distance <= 2);
+                .filter(|(distance, _)| *distance <= text.chars().count() / 3);
             let near = near
                 .map(|(_, name)| format!("; {name}?"))
                 .unwrap_or_default();

@@ -93,7 +93,7 @@ fn choose(
     loop {
         show(&choices)?;
         say(
-            "A number switches a preset on or off; a name adds one: vibepit presets lists them.\n\
+            "A number switches a preset on or off; a name (see vibepit presets) adds one.\n\
              Enter opens what is ticked, none opens nothing, quit starts nothing.\n\
              This is remembered for the project; whatever else is asked for waits for you.",
         )?;

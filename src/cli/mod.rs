@@ -11,10 +11,12 @@ mod config;
 mod connections;
 mod doctor;
 mod down;
+mod effective;
 mod examples;
 mod exec;
 mod explain;
 mod failure;
+mod first_run;
 mod inside;
 mod logs;
 mod manual;
@@ -22,6 +24,7 @@ mod notification;
 mod output;
 mod pending;
 mod policy;
+mod presets;
 mod progress;
 mod prompt;
 mod proxy;
@@ -35,6 +38,7 @@ mod saved;
 mod sessions;
 mod start;
 mod status;
+mod trust;
 mod up;
 
 use std::process::ExitCode;
@@ -112,9 +116,13 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Command::Connections(reach) => {
             one_thread()?.block_on(connections::run(&reach.or(before), out))
         }
-        Command::Config {
-            command: ConfigCommand::Check(args),
-        } => config::check(&args, out),
+        Command::Presets(args) => presets::run(&args, out),
+        Command::Trust(args) => trust::run(&args, out),
+        Command::Config { command } => match command {
+            ConfigCommand::Init => config::init(out),
+            ConfigCommand::Check(args) => config::check(&args, out),
+            ConfigCommand::Show(args) => config::show(&args, out),
+        },
         Command::Pull(args) => threads()?.block_on(pull::run(&args, out)),
         Command::Prune => one_thread()?.block_on(prune::run(out)),
         Command::Doctor(args) => threads()?.block_on(doctor::run(&args, out)),
@@ -136,6 +144,8 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         ),
         Command::Sessions(_)
         | Command::Audit(_)
+        | Command::Presets(_)
+        | Command::Trust(_)
         | Command::Config { .. }
         | Command::Pull(_)
         | Command::Prune

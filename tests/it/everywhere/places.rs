@@ -3,17 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::unistd::Uid;
+
 use super::{Place, hold};
 use crate::docker::NO_NAMES;
 use crate::support::local::{Local, ORDINARY};
-use crate::support::{Bench, Person, binary, require};
+use crate::support::{Bench, Person, require, with_engine};
 
 /// An engine with root, called by whoever runs the tests.
 struct Rootful(Bench, PathBuf);
 
 impl Place for Rootful {
-    fn vibepit(&self) -> Command {
-        self.0.vibepit()
+    fn command(&self, program: &Path) -> Command {
+        let mut command = self.0.home.command(program);
+        with_engine(&mut command);
+        command.current_dir(self.0.project());
+        command
+    }
+
+    fn uid(&self) -> u32 {
+        Uid::effective().as_raw()
     }
 
     fn project(&self) -> &Path {
@@ -45,10 +54,14 @@ impl Kernel {
 }
 
 impl Place for Kernel {
-    fn vibepit(&self) -> Command {
-        let mut command = self.0.command(binary());
+    fn command(&self, program: &Path) -> Command {
+        let mut command = self.0.command(program);
         command.env("VIBEPIT_RUNTIME", "local");
         command
+    }
+
+    fn uid(&self) -> u32 {
+        self.0.uid()
     }
 
     fn project(&self) -> &Path {
@@ -110,8 +123,12 @@ impl Own {
 }
 
 impl Place for Own {
-    fn vibepit(&self) -> Command {
-        self.person.command(binary())
+    fn command(&self, program: &Path) -> Command {
+        self.person.command(program)
+    }
+
+    fn uid(&self) -> u32 {
+        self.person.uid()
     }
 
     fn project(&self) -> &Path {

@@ -21,6 +21,7 @@ mod control_explain;
 mod control_limits;
 mod control_rules;
 mod dial;
+mod disasters;
 mod dns;
 mod docker;
 mod docker_crash;

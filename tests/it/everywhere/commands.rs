@@ -40,6 +40,16 @@ pub(super) fn exit_code_and_streams(place: &dyn Place) {
     assert!(output.stdout == expected, "{} bytes", output.stdout.len());
 }
 
+pub(super) fn no_signal_blocked(place: &dyn Place) {
+    // Before the shell has started anything: what it blocks then is what it was started with.
+    let blocked = "while read -r field mask; do case $field in SigBlk:) echo $mask;; esac; done \
+                   < /proc/$$/status";
+    assert_eq!(place.run(&[], blocked).ok(), "0000000000000000\n");
+    // It would wait for ever.
+    let waits = "sleep 0.1 & wait; echo waited";
+    assert_eq!(place.run(&[], waits).ok(), "waited\n");
+}
+
 pub(super) fn no_such_command(place: &dyn Place) {
     fs::write(place.project().join("plain"), "no program").expect("a file");
     for (command, code) in [("no-such-program", 127), ("./plain", 126)] {

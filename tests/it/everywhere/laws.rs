@@ -18,6 +18,11 @@ pub(super) const LAWS: &[(&str, Law, &[&str])] = &[
         &[],
     ),
     (
+        "a command begins with no signal blocked, and hears of its children",
+        commands::no_signal_blocked,
+        &[],
+    ),
+    (
         "the project is the person's, at its own path, and its settings are hidden",
         commands::project_and_home,
         &["CTL-016"],

@@ -98,14 +98,30 @@ fn on_a_full_runtime_directory_no_session_starts_and_the_one_that_runs_goes_on()
 
 #[test]
 fn on_a_full_disk_of_state_nothing_is_lost_in_silence_and_nothing_is_left() {
-    if !disks() {
+    if !disks() || !require("curl") {
         return;
     }
     for runtime in runtimes() {
         let bench = Bench::new(NO_NAMES);
         let disk = Small::over(&bench.home.state());
         disk.fill();
-        let ran = bench.run(runtime.options, "echo started");
-        panic!("{ran:?}");
+        // What has to be written down is not what keeps anybody from working.
+        bench.cli(&[&["up"], runtime.options].concat()).ok();
+        let ask = "curl -s -o /dev/null -w '%{http_code}' -m 50 http://unlisted.test/";
+        let asked = bench.cli(&["exec", "--", "sh", "-c", ask]);
+        assert_eq!(asked.ok(), "403");
+        let saving = bench.cli(&["allow", "--scope", "project", "a.test"]);
+        assert_eq!(saving.code, Some(1), "{saving:?}");
+        let place = bench.home.state().join("vibepit/decisions");
+        for part in ["for this session only", &place.display().to_string()] {
+            assert!(saving.stderr.contains(part), "{saving:?}");
+        }
+        let status = bench.cli(&["status"]);
+        assert!(status.stderr.contains("audit lines are lost"), "{status:?}");
+        bench.cli(&["down"]).ok();
+        bench.is_clean();
+        disk.make_room();
+        assert_eq!(bench.run(runtime.options, "echo started").ok(), "started\n");
+        bench.is_clean();
     }
 }

@@ -116,7 +116,7 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
             command: ConfigCommand::Check(args),
         } => config::check(&args, out),
         Command::Pull(args) => threads()?.block_on(pull::run(&args, out)),
-        Command::Prune => one_thread()?.block_on(prune::run(out)),
+        Command::Prune(args) => one_thread()?.block_on(prune::run(&args, out)),
         Command::Doctor(args) => threads()?.block_on(doctor::run(&args, out)),
         Command::Completions(args) => complete::run(&args, out),
         Command::Man(args) => manual::run(&args, out),
@@ -138,7 +138,7 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         | Command::Audit(_)
         | Command::Config { .. }
         | Command::Pull(_)
-        | Command::Prune
+        | Command::Prune(_)
         | Command::Doctor(_)
         | Command::Completions(_)
         | Command::Man(_) => Some(

@@ -7,6 +7,6 @@ mod toml;
 
 pub use file::{Config, ConfigError, Unlisted, patience};
 pub use paths::{
-    PathError, audit_dir, config_file, decisions_dir, discard_audit_dir, home_dir, own_state_dir,
-    project_slug, state_dir,
+    PathError, audit_dir, config_file, decisions_dir, discard_audit_dir, home_dir, homes,
+    own_state_dir, project_slug, state_dir,
 };

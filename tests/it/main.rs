@@ -37,6 +37,7 @@ mod doctor;
 mod everywhere;
 mod fallback;
 mod forwarding;
+mod homes;
 mod layering;
 mod live;
 mod local;

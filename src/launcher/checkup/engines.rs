@@ -71,28 +71,38 @@ async fn parts(engine: &Engine) -> Vec<Check> {
             )];
         }
     };
-    parts
-        .iter()
-        .filter(|part| is_listed(&part.name))
-        .map(part)
-        .collect()
+    parts.iter().filter_map(part).collect()
 }
 
-fn part(part: &SystemVersionComponents) -> Check {
-    let name = match part.name.as_str() {
+/// What is known of a component; nothing of one that no table is kept of.
+fn part(part: &SystemVersionComponents) -> Option<Check> {
+    // Podman writes `OCI Runtime (runc)`, and what the program says of itself: `runc version 1.1.5`,
+    // and more lines.
+    let inner = part.name.strip_prefix("OCI Runtime (");
+    let component = inner.and_then(|inner| inner.strip_suffix(')'));
+    let component = component.unwrap_or(&part.name);
+    let said = part.version.lines().next().unwrap_or_default();
+    let version = said.rsplit(' ').next().unwrap_or_default();
+    let name = match component {
         "runc" => "runc",
+        "crun" => "crun",
         "containerd" => "containerd",
-        _ => "docker",
+        listed if is_listed(listed) => "docker",
+        _ => return None,
     };
-    let shown = format!("{name} {}", part.version);
-    let Some(version) = Version::parse(&part.version) else {
+    Some(judged(component, name, version))
+}
+
+fn judged(component: &str, name: &'static str, written: &str) -> Check {
+    let shown = format!("{name} {written}");
+    let Some(version) = Version::parse(written) else {
         return ENGINE.warning(
             name,
             format!("{shown} is no version that can be compared"),
             "look up whether it has known ways out",
         );
     };
-    match known(&part.name, &version) {
+    match known(component, &version) {
         None => ENGINE.ok(name, format!("{shown} has no known way out")),
         // Debian and others mend an old version without changing its number.
         Some(known) if version.packaged => ENGINE.warning(

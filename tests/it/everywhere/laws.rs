@@ -18,8 +18,8 @@ pub(super) const LAWS: &[(&str, Law, &[&str])] = &[
         &[],
     ),
     (
-        "a command begins with no signal blocked, and hears of its children",
-        commands::no_signal_blocked,
+        "a command hears of its children",
+        commands::hears_of_children,
         &[],
     ),
     (

@@ -154,20 +154,34 @@ mod tests {
     use super::super::State;
     use super::*;
 
-    fn state(name: &str, version: &str) -> State {
+    fn of(name: &str, version: &str) -> Option<Check> {
         part(&SystemVersionComponents {
             name: name.to_owned(),
             version: version.to_owned(),
             ..SystemVersionComponents::default()
         })
-        .state
     }
 
     #[test]
     fn a_packaged_version_is_a_warning_and_the_projects_own_a_problem() {
-        assert_eq!(state("runc", "1.1.5+ds1-1+deb12u1"), State::Warning);
-        assert_eq!(state("runc", "1.1.5"), State::Problem);
-        assert_eq!(state("runc", "1.3.3"), State::Ok);
-        assert_eq!(state("runc", "devel"), State::Warning);
+        let state = |version| of("runc", version).map(|check| check.state);
+        assert_eq!(state("1.1.5+ds1-1+deb12u1"), Some(State::Warning));
+        assert_eq!(state("1.1.5"), Some(State::Problem));
+        assert_eq!(state("1.3.3"), Some(State::Ok));
+        assert_eq!(state("devel"), Some(State::Warning));
+    }
+
+    #[test]
+    fn podmans_runtime_is_known_by_the_name_within_its_name() {
+        let runc = of(
+            "OCI Runtime (runc)",
+            "runc version 1.1.11\ncommit: v1\nspec: 1.0.2",
+        );
+        let runc = runc.unwrap();
+        assert_eq!((runc.name, runc.state), ("runc", State::Problem));
+        assert!(runc.says.contains("CVE-2024-21626"), "{}", runc.says);
+        let crun = of("OCI Runtime (crun)", "crun version 1.8.1\ncommit: f8a0").unwrap();
+        assert_eq!((crun.name, crun.state), ("crun", State::Ok));
+        assert!(of("Conmon", "conmon version 2.1.6").is_none());
     }
 }

@@ -1429,7 +1429,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__prune)
-            opts="-v -q -h --json --color --verbose --quiet --help"
+            opts="-v -q -h --homes --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

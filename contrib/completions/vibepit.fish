@@ -377,6 +377,7 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand pull" -s h -l help -d 'P
 complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -l homes -d 'Remove the homes of projects as well, and all that tools keep in them'
 complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -l json -d 'Print data as JSON; what streams prints one object a line'
 complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -s q -l quiet -d 'Say nothing but results and errors'

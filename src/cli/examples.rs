@@ -209,8 +209,8 @@ pub(super) const PRUNE: &str = "\
 Examples:
   After a crash:
       vibepit prune
-  The homes of projects are kept; this removes the one that it names:
-      docker volume rm NAME";
+  The homes of projects are kept; this removes those that no session has:
+      vibepit prune --homes";
 
 pub(super) const DOCTOR: &str = "\
 Examples:

@@ -124,7 +124,7 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
             ConfigCommand::Show(args) => config::show(&args, out),
         },
         Command::Pull(args) => threads()?.block_on(pull::run(&args, out)),
-        Command::Prune => one_thread()?.block_on(prune::run(out)),
+        Command::Prune(args) => one_thread()?.block_on(prune::run(&args, out)),
         Command::Doctor(args) => threads()?.block_on(doctor::run(&args, out)),
         Command::Completions(args) => complete::run(&args, out),
         Command::Man(args) => manual::run(&args, out),
@@ -148,7 +148,7 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         | Command::Trust(_)
         | Command::Config { .. }
         | Command::Pull(_)
-        | Command::Prune
+        | Command::Prune(_)
         | Command::Doctor(_)
         | Command::Completions(_)
         | Command::Man(_) => Some(

@@ -244,9 +244,10 @@ pub(super) enum Command {
     Pull(PullArgs),
     /// Remove what a crash left behind: containers and directories.
     ///
-    /// Sessions that run are not touched. Homes of projects are kept, and named.
+    /// Sessions that run are not touched. Homes of projects are kept, and named, unless --homes says
+    /// otherwise.
     #[command(after_long_help = examples::PRUNE)]
-    Prune,
+    Prune(PruneArgs),
     /// Say what works on this machine, what does not, and what to do; and try to get out of a
     /// sandbox.
     ///
@@ -403,6 +404,13 @@ pub(super) struct ConfigShowArgs {
     /// The project: a directory; its git root is what is meant.
     #[arg(value_name = "PATH")]
     pub(super) path: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PruneArgs {
+    /// Remove the homes of projects as well, and all that tools keep in them.
+    #[arg(long)]
+    pub(super) homes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -167,7 +167,9 @@ pub(super) async fn list(reach: &Reach, out: &Output) -> Result<ExitCode, Failur
     } else {
         let rows: Vec<_> = answer.rules.iter().map(row).collect();
         out.table(
-            &["VERDICT", "ENTRY", "ORIGIN", "SCOPE", "UNTIL", "HITS"],
+            &[
+                "VERDICT", "ENTRY", "ORIGIN", "SCOPE", "UNTIL", "HITS", "MADE", "BY",
+            ],
             &rows,
         )?;
     }
@@ -182,5 +184,7 @@ fn row(rule: &RuleView) -> Vec<String> {
         rule.scope.to_string(),
         rule.expires_at.clone().unwrap_or_else(|| "-".to_owned()),
         rule.hits.to_string(),
+        rule.made_at.clone().unwrap_or_else(|| "-".to_owned()),
+        rule.made_by.clone().unwrap_or_else(|| "-".to_owned()),
     ]
 }

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use crate::api::{DecisionsPlace, RuleGroup};
 use crate::client::Saves;
 use crate::config;
-use crate::policy::{Entry, Origin, Scope, Verdict};
+use crate::policy::{Entry, Made, Origin, Scope, Verdict};
 use crate::proxy::Decisions;
 use crate::session::Record;
 
@@ -23,7 +26,7 @@ pub(super) fn of(record: &Record) -> Option<Box<dyn Saves>> {
 /// What is saved for all sessions and for this project, as rules of the start.
 pub(super) fn rules(project: &Path) -> anyhow::Result<Vec<RuleGroup>> {
     let groups = decisions(project)?.load()?.into_iter();
-    let group = |saved: crate::proxy::Saved| RuleGroup {
+    let group = |(saved, _): (crate::proxy::Saved, _)| RuleGroup {
         verdict: saved.verdict,
         origin: Origin::Decision,
         entries: vec![saved.entry],
@@ -40,6 +43,16 @@ fn decisions(project: &Path) -> anyhow::Result<Decisions> {
     }))
 }
 
+/// Whoever runs this process decides, now.
+fn by_us() -> Made {
+    Made {
+        by: format!("uid:{}", nix::unistd::Uid::effective()),
+        at: OffsetDateTime::now_utc()
+            .format(&Rfc3339)
+            .unwrap_or_default(),
+    }
+}
+
 fn parsed(entries: &[String]) -> Result<Vec<Entry>, String> {
     let entries = entries.iter().map(|text| Entry::parse_forced(text));
     entries
@@ -49,7 +62,7 @@ fn parsed(entries: &[String]) -> Result<Vec<Entry>, String> {
 
 impl Saves for Here {
     fn save(&self, scope: Scope, verdict: Verdict, entries: &[String]) -> Result<PathBuf, String> {
-        let saved = self.0.save(scope, verdict, &parsed(entries)?);
+        let saved = self.0.save(scope, verdict, &parsed(entries)?, &by_us());
         saved.map_err(|error| error.to_string())
     }
 

@@ -27,6 +27,6 @@ pub use name::Name;
 pub use pattern::{Pattern, Wildcard};
 pub use ports::Ports;
 pub use resemble::resembled;
-pub use rules::{Expiry, Rule, RuleSet};
+pub use rules::{Expiry, Made, Rule, RuleSet};
 pub use suggest::{registrable, suggested_pattern};
 pub use verdict::{Door, Origin, Reason, Scope, Verdict};

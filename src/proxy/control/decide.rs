@@ -5,10 +5,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::api::{Added, Addition, Decided, Decision, Fault, Revoked};
-use crate::policy::{Entry, Pattern, Scope, Target, Verdict};
+use crate::policy::{Entry, Made, Pattern, Scope, Target, Verdict};
 use crate::proxy::gate::AddedRules;
+use crate::proxy::ledger::timestamp;
 use crate::proxy::queue::Answer;
 
 use super::State;
@@ -31,13 +33,16 @@ pub(super) async fn add(
     whole(async move {
         state.can_hold(addition.scope)?;
         let _turn = state.ledger.turn().await;
-        let saving = state.save(addition.scope, verdict, &addition.entries).await;
+        let made = made(actor);
+        let saving = state
+            .save(addition.scope, verdict, &addition.entries, &made)
+            .await;
         let addition = Addition {
             scope: saving.scope,
             ..addition
         };
         let (added, closed) = state
-            .put_in_force(verdict, &addition, &actor, saving.error.as_deref())
+            .put_in_force(verdict, &addition, &made, saving.error.as_deref())
             .await?;
         Ok(Added {
             added: added.added,
@@ -119,7 +124,8 @@ pub(super) async fn decide(
         if scope != Scope::Once {
             let _turn = state.ledger.turn().await;
             let entries = vec![entry];
-            let saving = state.save(scope, verdict, &entries).await;
+            let made = made(actor.clone());
+            let saving = state.save(scope, verdict, &entries, &made).await;
             let addition = Addition {
                 entries,
                 scope: saving.scope,
@@ -127,7 +133,7 @@ pub(super) async fn decide(
             };
             // A session that is full of rules still answers the one who waits.
             match state
-                .put_in_force(verdict, &addition, &actor, saving.error.as_deref())
+                .put_in_force(verdict, &addition, &made, saving.error.as_deref())
                 .await
             {
                 Ok((added, closed)) => {
@@ -216,7 +222,7 @@ impl State {
     }
 
     /// Saves what is to be saved. What cannot be holds for the session.
-    async fn save(&self, scope: Scope, verdict: Verdict, entries: &[Entry]) -> Saving {
+    async fn save(&self, scope: Scope, verdict: Verdict, entries: &[Entry], made: &Made) -> Saving {
         let saved = matches!(scope, Scope::Project | Scope::Global);
         if !saved {
             return Saving {
@@ -228,7 +234,8 @@ impl State {
         let outcome = match &self.decisions {
             Some(decisions) => {
                 let (decisions, entries) = (Arc::clone(decisions), entries.to_vec());
-                blocking(move || decisions.save(scope, verdict, &entries)).await
+                let made = made.clone();
+                blocking(move || decisions.save(scope, verdict, &entries, &made)).await
             }
             None => Err(
                 "this session has no place for saved decisions: vibepit's own commands save them \
@@ -254,18 +261,26 @@ impl State {
         &self,
         verdict: Verdict,
         addition: &Addition,
-        actor: &str,
+        made: &Made,
         save_error: Option<&str>,
     ) -> Result<(AddedRules, usize), Fault> {
         let added = self
             .gate
-            .add(verdict, addition, actor, save_error)
+            .add(verdict, addition, made, save_error)
             .map_err(|error| Fault::unavailable(error.to_string()))?;
         let closed = match verdict {
             Verdict::Deny => self.ledger.sweep(&self.gate).await,
             Verdict::Allow => 0,
         };
         Ok((added, closed))
+    }
+}
+
+/// Somebody decides, now.
+fn made(by: String) -> Made {
+    Made {
+        by,
+        at: timestamp(SystemTime::now()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use crate::api::{allow_command, revoke_command};
 use crate::policy::{Door, Host, Reason, Target};
 
 use super::Gate;
@@ -29,7 +30,7 @@ impl Refusal {
             reason: Reason::DeniedByRule,
             what: target.to_string(),
             why: format!("the rule \"deny {rule}\" refuses it"),
-            remedy: format!("vibepit revoke {rule}"),
+            remedy: revoke_command(rule),
         }
     }
 
@@ -52,7 +53,7 @@ impl Refusal {
                 Some(reason) => format!("denied: {reason}"),
                 None => "a person denied it".to_owned(),
             },
-            remedy: format!("vibepit allow {target}"),
+            remedy: allow_command(&target.to_string()),
         }
     }
 
@@ -74,7 +75,7 @@ impl Refusal {
             reason,
             what: target.to_string(),
             why,
-            remedy: format!("vibepit allow {target}"),
+            remedy: allow_command(&target.to_string()),
         }
     }
 
@@ -84,7 +85,7 @@ impl Refusal {
             reason: Reason::Unlisted,
             what: target.to_string(),
             why: "no rule allows it".to_owned(),
-            remedy: format!("vibepit allow {target}"),
+            remedy: allow_command(&target.to_string()),
         }
     }
 }
@@ -106,6 +107,7 @@ impl Gate {
             reason: Reason::Malformed,
             rule: None,
             detail: Some(why.clone()),
+            remedy: None,
             missed: None,
         };
         self.ledger.refused(refused).await;
@@ -142,6 +144,8 @@ impl Gate {
 
     /// Notes a name that the DNS door refused.
     pub(in crate::proxy) async fn refused_name(&self, host: &Host, reason: Reason, why: String) {
+        // What denies a name on every port is told in `why`, and is no one rule's entry.
+        let remedy = (reason == Reason::Unlisted).then(|| allow_command(&host.to_string()));
         let refused = Refused {
             at: SystemTime::now(),
             domain: host.to_string(),
@@ -150,6 +154,7 @@ impl Gate {
             reason,
             rule: None,
             detail: Some(why),
+            remedy,
             missed: None,
         };
         self.ledger.refused(refused).await;
@@ -171,6 +176,7 @@ impl Gate {
             reason: refusal.reason,
             rule,
             detail: Some(refusal.why.clone()),
+            remedy: Some(refusal.remedy.clone()).filter(|remedy| !remedy.is_empty()),
             missed: matches!(refusal.reason, Reason::Unlisted | Reason::QueueFull)
                 .then(|| target.clone()),
         };
@@ -178,7 +184,8 @@ impl Gate {
     }
 }
 
-fn screened_remedy(target: &Target) -> String {
+/// What opens an address or a name that is never dialled.
+pub(super) fn screened_remedy(target: &Target) -> String {
     if is_host_name(&target.host) {
         host_ports_remedy(&[target.port])
     } else {

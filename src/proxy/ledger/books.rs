@@ -102,6 +102,7 @@ impl Books {
             door: open.permit.door(),
             rule: Some(open.permit.rule()),
             detail: None,
+            remedy: None,
         });
         self.open.insert(open.id, open);
     }
@@ -145,6 +146,7 @@ impl Books {
             reason,
             rule,
             detail,
+            remedy,
             missed: _,
         } = refused;
         self.tally.refused += 1;
@@ -175,6 +177,7 @@ impl Books {
             door,
             rule,
             detail,
+            remedy,
         });
     }
 

@@ -18,6 +18,7 @@ mod failure;
 mod inside;
 mod logs;
 mod manual;
+mod notices;
 mod notification;
 mod output;
 mod pending;

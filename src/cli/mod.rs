@@ -30,12 +30,14 @@ mod prune;
 mod pull;
 mod reach;
 mod requests;
+mod review;
 mod rules;
 mod run;
 mod saved;
 mod sessions;
 mod start;
 mod status;
+mod unused;
 mod up;
 
 use std::process::ExitCode;
@@ -106,7 +108,8 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
             one_thread()?.block_on(pending::decide(Verdict::Allow, args, before, out))
         }
         Command::Revoke(args) => one_thread()?.block_on(rules::revoke(args, before, out)),
-        Command::Rules(reach) => one_thread()?.block_on(rules::list(&reach.or(before), out)),
+        Command::Rules(args) => one_thread()?.block_on(rules::list(args, before, out)),
+        Command::Review(args) => one_thread()?.block_on(review::run(args, out)),
         Command::Explain(args) => one_thread()?.block_on(explain::run(args, before, out)),
         Command::Logs(args) => one_thread()?.block_on(logs::run(args, before, out)),
         Command::Audit(args) => one_thread()?.block_on(audit::run(args, out)),
@@ -136,6 +139,7 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
              meant for it goes behind the word proxy",
         ),
         Command::Sessions(_)
+        | Command::Review(_)
         | Command::Audit(_)
         | Command::Config { .. }
         | Command::Pull(_)

@@ -9,7 +9,7 @@ use crate::api::{DecisionsPlace, RuleGroup};
 use crate::client::Saves;
 use crate::config;
 use crate::policy::{Entry, Made, Origin, Scope, Verdict};
-use crate::proxy::Decisions;
+use crate::proxy::{Decisions, Saved};
 use crate::session::Record;
 
 /// The files on this machine.
@@ -20,13 +20,13 @@ struct Here(Decisions);
 pub(super) fn of(record: &Record) -> Option<Box<dyn Saves>> {
     let far = record.control.socket.is_none() && record.sandbox.is_some();
     let project = record.project_dir.as_deref().filter(|_| far)?;
-    Some(Box::new(Here(decisions(project).ok()?)))
+    Some(Box::new(Here(decisions(Some(project)).ok()?)))
 }
 
 /// What is saved for all sessions and for this project, as rules of the start.
-pub(super) fn rules(project: &Path) -> anyhow::Result<Vec<RuleGroup>> {
-    let groups = decisions(project)?.load()?.into_iter();
-    let group = |(saved, _): (crate::proxy::Saved, _)| RuleGroup {
+pub(super) fn rules(project: Option<&Path>) -> anyhow::Result<Vec<RuleGroup>> {
+    let groups = all(project)?.into_iter();
+    let group = |(saved, _): (Saved, _)| RuleGroup {
         verdict: saved.verdict,
         origin: Origin::Decision,
         entries: vec![saved.entry],
@@ -34,12 +34,39 @@ pub(super) fn rules(project: &Path) -> anyhow::Result<Vec<RuleGroup>> {
     Ok(groups.map(group).collect())
 }
 
-fn decisions(project: &Path) -> anyhow::Result<Decisions> {
+/// What is saved for all sessions and for this project, and by whom.
+pub(super) fn all(project: Option<&Path>) -> anyhow::Result<Vec<(Saved, Option<Made>)>> {
+    Ok(decisions(project)?.load()?)
+}
+
+/// Saves a decision where no session runs that would, and says where.
+pub(super) fn save(
+    project: Option<&Path>,
+    scope: Scope,
+    verdict: Verdict,
+    entries: &[String],
+) -> anyhow::Result<PathBuf> {
+    let here = Here(decisions(project)?);
+    let saved = here.save(scope, verdict, entries);
+    saved.map_err(|why| anyhow::anyhow!(why))
+}
+
+/// Takes entries back where no session runs that would, and says which were there.
+pub(super) fn forget(project: Option<&Path>, entries: &[String]) -> anyhow::Result<Vec<String>> {
+    let here = Here(decisions(project)?);
+    let named = parsed(entries).map_err(|why| anyhow::anyhow!(why))?;
+    let saved = here.0.load()?;
+    here.0.forget(&named)?;
+    let there = |entry: &&Entry| saved.iter().any(|(saved, _)| saved.entry == **entry);
+    Ok(named.iter().filter(there).map(Entry::to_string).collect())
+}
+
+fn decisions(project: Option<&Path>) -> anyhow::Result<Decisions> {
     let directory = config::decisions_dir()?;
     Ok(Decisions::new(DecisionsPlace {
         shown: directory.clone(),
         directory,
-        project: Some(config::project_slug(project)),
+        project: project.map(config::project_slug),
     }))
 }
 

@@ -38,9 +38,7 @@ pub(super) fn prepare(
     let runtime_dir = RuntimeDir::open_or_create().map_err(Failure::failed)?;
     let around = Surroundings::of_this_process();
     let off_limits = OffLimits::of_host(&around.sockets(), &own_directories(&runtime_dir)?);
-    let home = std::env::var_os("HOME")
-        .map(PathBuf::from)
-        .filter(|home| home.is_absolute());
+    let home = home();
     let start = path.unwrap_or_else(|| Path::new("."));
     let project = Project::find(start, home.as_deref(), &off_limits).map_err(Failure::usage)?;
     let policy: Policy = Arc::new(move || {
@@ -50,7 +48,7 @@ pub(super) fn prepare(
     let directory = project.path().to_owned();
     Ok(Prepared {
         request: Request {
-            decisions: Arc::new(move || saved::rules(&directory)),
+            decisions: Arc::new(move || saved::rules(Some(&directory))),
             runtime_dir,
             project,
             off_limits,
@@ -151,6 +149,19 @@ fn self_test(args: &StartArgs) -> SelfTest {
         (false, true) => SelfTest::Never,
         (false, false) => SelfTest::Once,
     }
+}
+
+/// The project around a directory.
+pub(super) fn project(start: &Path) -> Result<Project, Failure> {
+    let runtime_dir = RuntimeDir::open_or_create().map_err(Failure::failed)?;
+    let around = Surroundings::of_this_process();
+    let off_limits = OffLimits::of_host(&around.sockets(), &own_directories(&runtime_dir)?);
+    Project::find(start, home().as_deref(), &off_limits).map_err(Failure::usage)
+}
+
+fn home() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    home.filter(|home| home.is_absolute())
 }
 
 /// Where it is decided what the sandbox may reach: never within its own reach.

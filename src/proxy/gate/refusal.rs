@@ -90,6 +90,28 @@ impl Refusal {
     }
 }
 
+/// Why a name is not admitted, on whatever port.
+#[derive(Debug)]
+pub(in crate::proxy) struct RefusedName {
+    /// From the closed list.
+    pub(in crate::proxy) reason: Reason,
+    /// One clause for a person.
+    pub(in crate::proxy) why: String,
+    /// The rule that denies it.
+    pub(in crate::proxy) rule: Option<String>,
+}
+
+impl RefusedName {
+    /// No rule covers it.
+    pub(in crate::proxy) fn unlisted(why: &str) -> Self {
+        Self {
+            reason: Reason::Unlisted,
+            why: why.to_owned(),
+            rule: None,
+        }
+    }
+}
+
 impl Gate {
     /// A request that cannot be judged, because it cannot be parsed.
     pub(in crate::proxy) async fn malformed(
@@ -143,16 +165,20 @@ impl Gate {
     }
 
     /// Notes a name that the DNS door refused.
-    pub(in crate::proxy) async fn refused_name(&self, host: &Host, reason: Reason, why: String) {
-        // What denies a name on every port is told in `why`, and is no one rule's entry.
-        let remedy = (reason == Reason::Unlisted).then(|| allow_command(&host.to_string()));
+    pub(in crate::proxy) async fn refused_name(&self, host: &Host, refusal: RefusedName) {
+        let RefusedName { reason, why, rule } = refusal;
+        let remedy = match (reason, &rule) {
+            (Reason::Unlisted, _) => Some(allow_command(&host.to_string())),
+            (_, Some(rule)) => Some(revoke_command(rule)),
+            _ => None,
+        };
         let refused = Refused {
             at: SystemTime::now(),
             domain: host.to_string(),
             port: None,
             door: Door::Dns,
             reason,
-            rule: None,
+            rule,
             detail: Some(why),
             remedy,
             missed: None,

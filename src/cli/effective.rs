@@ -73,7 +73,7 @@ pub(super) fn all(gathered: &Gathered, project: Option<&Path>) -> Result<Vec<Lin
         }));
     }
     if let Some(project) = project {
-        for saved in saved::all(project)? {
+        for (saved, _) in saved::all(Some(project))? {
             let key = match saved.verdict {
                 crate::policy::Verdict::Allow => "allow",
                 crate::policy::Verdict::Deny => "deny",

@@ -20,6 +20,7 @@ mod first_run;
 mod inside;
 mod logs;
 mod manual;
+mod notices;
 mod notification;
 mod output;
 mod pending;
@@ -32,6 +33,7 @@ mod prune;
 mod pull;
 mod reach;
 mod requests;
+mod review;
 mod rules;
 mod run;
 mod saved;
@@ -39,6 +41,7 @@ mod sessions;
 mod start;
 mod status;
 mod trust;
+mod unused;
 mod up;
 
 use std::process::ExitCode;
@@ -109,7 +112,8 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
             one_thread()?.block_on(pending::decide(Verdict::Allow, args, before, out))
         }
         Command::Revoke(args) => one_thread()?.block_on(rules::revoke(args, before, out)),
-        Command::Rules(reach) => one_thread()?.block_on(rules::list(&reach.or(before), out)),
+        Command::Rules(args) => one_thread()?.block_on(rules::list(args, before, out)),
+        Command::Review(args) => one_thread()?.block_on(review::run(args, out)),
         Command::Explain(args) => one_thread()?.block_on(explain::run(args, before, out)),
         Command::Logs(args) => one_thread()?.block_on(logs::run(args, before, out)),
         Command::Audit(args) => one_thread()?.block_on(audit::run(args, out)),
@@ -143,6 +147,7 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
              meant for it goes behind the word proxy",
         ),
         Command::Sessions(_)
+        | Command::Review(_)
         | Command::Audit(_)
         | Command::Presets(_)
         | Command::Trust(_)

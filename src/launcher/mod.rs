@@ -40,7 +40,7 @@ mod trial;
 mod undo;
 mod volumes;
 
-pub use attach::{Question, Word};
+pub use attach::{Desktop, Means, Notice, Notices, Person, Question, Word};
 pub use checkup::{Check, Checkup, State, look};
 pub use copy::{Change, ChangeKind, Copied, Pull as Changes};
 pub use endpoint::{Endpoint, EndpointError, Surroundings};

@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
 use crate::api::{
-    AddBody, Added, Connections, DecideBody, Decided, Event, Explanation, Fault, Health, Logs,
+    AddBody, Added, BY, Connections, DecideBody, Decided, Event, Explanation, Fault, Health, Logs,
     Pending, Reloaded, RevokeBody, Revoked, Rules, Session, Stats,
 };
 use crate::policy::{Scope, Verdict};
@@ -121,6 +121,7 @@ pub trait Saves: Send + Sync {
 pub struct Client {
     ends: Ends,
     saves: Option<Box<dyn Saves>>,
+    by: Option<&'static str>,
 }
 
 impl std::fmt::Debug for Client {
@@ -132,7 +133,19 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// A client of the control plane at these ends. Connects with the first call.
     pub fn new(ends: Ends) -> Self {
-        Self { ends, saves: None }
+        Self {
+            ends,
+            saves: None,
+            by: None,
+        }
+    }
+
+    /// The same, which says what a person decides with: `ui`. It is written down beside who that is.
+    pub fn by(self, what: &'static str) -> Self {
+        Self {
+            by: Some(what),
+            ..self
+        }
     }
 
     /// The same, which saves what its session cannot save.
@@ -326,7 +339,7 @@ impl Client {
         body: Bytes,
     ) -> Result<(Response<Incoming>, Transport), ClientError> {
         let unreachable = match &self.ends.socket {
-            Some(socket) => match over_unix(socket, &method, path, body.clone()).await {
+            Some(socket) => match over_unix(socket, &method, path, body.clone(), self.by).await {
                 Ok(answer) => return Ok((answer, Transport::Unix)),
                 Err(error @ ClientError::Unreachable { .. }) => error,
                 Err(error) => return Err(error),
@@ -334,7 +347,10 @@ impl Client {
             None => ClientError::NoEnd,
         };
         match &self.ends.tcp {
-            Some(end) => Ok((over_tls(end, method, path, body).await?, Transport::Tls)),
+            Some(end) => Ok((
+                over_tls(end, method, path, body, self.by).await?,
+                Transport::Tls,
+            )),
             None => Err(unreachable),
         }
     }
@@ -369,6 +385,7 @@ async fn over_unix(
     method: &Method,
     path: &str,
     body: Bytes,
+    by: Option<&str>,
 ) -> Result<Response<Incoming>, ClientError> {
     let at = || socket.display().to_string();
     let own =
@@ -377,7 +394,12 @@ async fn over_unix(
         legacy::Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .build(UnixConnector);
-    let request = request(method, hyperlocal::Uri::new(own.path(), path).into(), body)?;
+    let request = request(
+        method,
+        hyperlocal::Uri::new(own.path(), path).into(),
+        body,
+        by,
+    )?;
     client.request(request).await.map_err(|error| {
         let source = std::error::Error::source(&error);
         match source.and_then(|source| source.downcast_ref::<io::Error>()) {
@@ -398,6 +420,7 @@ async fn over_tls(
     method: Method,
     path: &str,
     body: Bytes,
+    by: Option<&str>,
 ) -> Result<Response<Incoming>, ClientError> {
     let at = || end.addr.to_string();
     let hung_up = |error: String| ClientError::HungUp { at: at(), error };
@@ -414,7 +437,7 @@ async fn over_tls(
     let uri = path
         .parse()
         .map_err(|_| ClientError::Answer(format!("{path:?} is no path")))?;
-    let request = request(&method, uri, body)?;
+    let request = request(&method, uri, body, by)?;
     sender
         .send_request(request)
         .await
@@ -425,8 +448,14 @@ fn request(
     method: &Method,
     uri: hyper::Uri,
     body: Bytes,
+    by: Option<&str>,
 ) -> Result<Request<Full<Bytes>>, ClientError> {
-    Request::builder()
+    let request = Request::builder();
+    let request = match by {
+        Some(by) => request.header(BY, by),
+        None => request,
+    };
+    request
         .method(method)
         .uri(uri)
         .header(HOST, "vibepit")

@@ -35,6 +35,7 @@ mod saved;
 mod sessions;
 mod start;
 mod status;
+mod ui;
 mod up;
 
 use std::process::ExitCode;
@@ -112,6 +113,7 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Command::Connections(reach) => {
             one_thread()?.block_on(connections::run(&reach.or(before), out))
         }
+        Command::Ui(args) => threads()?.block_on(ui::run(&args, out)),
         Command::Config {
             command: ConfigCommand::Check(args),
         } => config::check(&args, out),
@@ -136,6 +138,7 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         ),
         Command::Sessions(_)
         | Command::Audit(_)
+        | Command::Ui(_)
         | Command::Config { .. }
         | Command::Pull(_)
         | Command::Prune

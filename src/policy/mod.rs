@@ -28,5 +28,5 @@ pub use pattern::{Pattern, Wildcard};
 pub use ports::Ports;
 pub use resemble::resembled;
 pub use rules::{Expiry, Rule, RuleSet};
-pub use suggest::{registrable, suggested_pattern};
+pub use suggest::{in_unicode, registrable, suggested_pattern};
 pub use verdict::{Door, Origin, Reason, Scope, Verdict};

@@ -60,3 +60,6 @@ mod sessions_launched;
 mod strictness;
 mod tables;
 mod tunnels;
+mod ui;
+mod ui_access;
+mod ui_page;

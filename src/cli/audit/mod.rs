@@ -10,6 +10,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+pub(super) use self::reader::newest;
 use self::reader::{Line, Reader};
 use super::args::AuditArgs;
 use super::failure::Failure;

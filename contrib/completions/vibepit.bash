@@ -88,6 +88,9 @@ _vibepit() {
             vibepit,status)
                 cmd="vibepit__subcmd__status"
                 ;;
+            vibepit,ui)
+                cmd="vibepit__subcmd__ui"
+                ;;
             vibepit,up)
                 cmd="vibepit__subcmd__up"
                 ;;
@@ -175,6 +178,9 @@ _vibepit() {
             vibepit__subcmd__help,status)
                 cmd="vibepit__subcmd__help__subcmd__status"
                 ;;
+            vibepit__subcmd__help,ui)
+                cmd="vibepit__subcmd__help__subcmd__ui"
+                ;;
             vibepit__subcmd__help,up)
                 cmd="vibepit__subcmd__help__subcmd__up"
                 ;;
@@ -188,7 +194,7 @@ _vibepit() {
 
     case "${cmd}" in
         vibepit)
-            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --prompt --new --help --version run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config pull prune doctor completions man proxy help"
+            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --prompt --new --help --version run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -634,7 +640,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help)
-            opts="run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections config pull prune doctor completions man proxy help"
+            opts="run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -997,6 +1003,20 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vibepit__subcmd__help__subcmd__ui)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vibepit__subcmd__help__subcmd__up)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1331,6 +1351,28 @@ _vibepit() {
                     return 0
                     ;;
                 --addr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__ui)
+            opts="-v -q -h --port --no-open --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --port)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -14,6 +14,8 @@ let last = null;
 let current = null;
 let auditOf = null;
 const fresh = new Map();
+const order = new Map();
+let placed = 0;
 
 // --- Elements
 
@@ -257,7 +259,6 @@ function soon() {
   document.title = waiting().length ? `(${waiting().length}) vibepit` : "vibepit";
   if (drawing) return;
   drawing = true;
-  // Not by animation frames: those rest while the page is hidden.
   setTimeout(() => {
     drawing = false;
     draw();
@@ -279,8 +280,11 @@ function draw() {
 }
 
 function requests() {
-  const by = (when) => (a, b) => (a.one[when] < b.one[when] ? -1 : 1);
+  const by = (when) => (a, b) => a.one[when].localeCompare(b.one[when]);
   const held = of("pending").sort(by("requested_at"));
+  // What comes stands behind what is there, whichever session it is of.
+  for (const { one } of held) order.set(one.id, order.get(one.id) ?? ++placed);
+  held.sort((a, b) => order.get(a.one.id) - order.get(b.one.id));
   const missed = of("missed").sort(by("last")).reverse().slice(0, 50);
   const focused = document.activeElement?.closest(".card");
   const place = focused ? cards().indexOf(focused) : -1;
@@ -398,7 +402,7 @@ async function preview(e, one) {
   const answer = await call("/api/preview", { session: e.session, request: one.id, pattern });
   if (pattern !== e.parts.pattern.value.trim()) return;
   const { entry, covers, waiting, seen } = answer.said;
-  const part = (title, all) => (all.length ? [title, h("ul", {}, ...all.map((each) => h("li", {}, each)))] : []);
+  const part = (title, all) => all.length ? [title, h("ul", {}, ...all.map((each) => h("li", {}, each)))] : [];
   e.parts.preview.replaceChildren(...(!answer.ok ? [answer.said.detail]
     : !covers ? [`${entry} does not cover ${target(one)}.`]
     : [h("p", {}, `Rule: ${entry}`), ...part(`Covers ${many(waiting.length, "waiting request")}:`, waiting), ...part("And, asked for before:", seen)]));
@@ -422,7 +426,7 @@ function tick(e) {
 async function decide(e, verdict, scope, confirmed = false) {
   const { parts, one } = e;
   if (e.classList.contains("fresh")) {
-    say("The list has just moved: press again.");
+    say("It has just moved: press again.");
     return;
   }
   if (e.busy) return;
@@ -474,7 +478,7 @@ function drawSessions() {
     e.replaceChildren(
       h("strong", {}, record.name), h("span", {}, states[link.state]), h("code", {}, record.id),
       h("span", {}, `${many(one.pending.length, "request")} waiting`),
-      h("span", { className: "rest" }, `${record.runtime} · ${record.project_dir ?? "no project"} · since `, stamp(record.created, true),
+      h("span", { className: "rest" }, `${record.runtime === "none" ? "no sandbox" : record.runtime} · ${record.project_dir ?? "no project"} · since `, stamp(record.created, true),
         session ? ` · ${many(one.rules.length + one.more_rules, "rule")} · ${session.mode === "reject" ? "refuses what no rule covers" : "asks"} · vibepit ${session.version}` : ""),
       ...(session?.warnings ?? []).map((warning) => h("p", { className: "warn" }, warning)));
   });
@@ -529,7 +533,7 @@ async function add(event) {
 
 function log() {
   const shown = of("log").filter(({ session, one }) => found("find-log", target(one), one.verdict, one.reason, one.rule, name(session)));
-  shown.sort((a, b) => (a.one.time < b.one.time ? 1 : -1));
+  shown.sort((a, b) => b.one.time.localeCompare(a.one.time) || b.one.id - a.one.id);
   list($("log-list"), shown.slice(0, ROWS_MAX), ({ session, one }) => `${session.record.id} ${one.id}`, ({ session, one }) => h("li", {},
     stamp(one.time), h("span", { className: one.verdict }, one.verdict), h("span", { className: "entry" }, target(one)),
     h("span", { className: "rest" }, [one.reason.replaceAll("_", " "), one.rule && `rule ${one.rule}`, one.door, name(session), one.detail].filter(Boolean).join(" · "))));

@@ -417,6 +417,6 @@ fn what_has_just_come_or_moved_is_not_decided_by_a_press_that_was_meant_for_anot
         .does(&format!("/deny-domain/{}", id(&first)), &json!({}));
     desk.browser.until("window.pressed");
     desk.browser
-        .until("document.getElementById('say').innerText.includes('just moved')");
+        .until("document.getElementById('say').innerText.includes('has just moved')");
     assert_eq!(waiting(&desk.proxy).len(), 2);
 }

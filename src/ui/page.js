@@ -541,7 +541,7 @@ function log() {
 
 async function audit() {
   const session = chosen().length === 1 ? chosen()[0] : null;
-  text($("audit-note"), session ? `The newest lines of ${name(session)}, as they stood when this view was opened.` : "Choose a session above.");
+  text($("audit-note"), session ? `The newest lines of ${name(session)} when this view was opened.` : "Choose a session above.");
   const id = session?.record.id ?? null;
   if (id === auditOf) return;
   auditOf = id;
@@ -621,7 +621,7 @@ function setting(id, byDefault) {
   $(id).addEventListener("change", async () => {
     if (id === "use-notifications" && wants(id) && (await Notification.requestPermission()) !== "granted") {
       $(id).checked = false;
-      notice("The browser's settings forbid notifications of this page.", true);
+      notice("The browser's settings forbid notifications.", true);
     }
     if (id === "use-sound" && wants(id)) beep();
     localStorage.setItem(id, wants(id) ? "on" : "off");

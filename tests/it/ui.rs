@@ -1,10 +1,15 @@
 //! The gateway of the web page, as whoever is on this machine can speak to it: who is let in, what
 //! is refused, what a tab is told.
 
+use std::env;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::asking::{asking, held, id, waiting};
-use crate::support::{Followed, Home, Pass, Proxy, Ran, Ui, require};
+use crate::support::{Followed, Home, Pass, Proxy, Ran, Running, Ui, binary, require};
 
 /// A stream that knows of this session, and so a gateway that follows it.
 #[track_caller]
@@ -360,4 +365,42 @@ fn a_port_that_is_taken_is_said_to_be() {
         ran.stderr.contains("is taken") && ran.stderr.contains("--port 0"),
         "{ran:?}"
     );
+}
+
+#[test]
+fn the_browser_is_led_in_by_a_file_and_no_command_line_shows_the_code() {
+    if !require("sh") {
+        return;
+    }
+    let home = Home::new();
+    let tools = home.home().join("tools");
+    fs::create_dir(&tools).expect("a directory");
+    let opener = tools.join("xdg-open");
+    fs::write(&opener, "#!/bin/sh\necho \"$# $1\" >&3\n").expect("a program");
+    fs::set_permissions(&opener, Permissions::from_mode(0o700)).expect("its mode");
+    let path = env::var_os("PATH").unwrap_or_default();
+    let paths = [tools].into_iter().chain(env::split_paths(&path));
+    // What the opener is told goes to a descriptor of the test's: its output is nobody's.
+    let mut command = home.command("sh");
+    command
+        .env("PATH", env::join_paths(paths).expect("a path"))
+        .env("DISPLAY", ":77")
+        .args(["-c", "exec 3>&1; exec \"$0\" ui --port 0"])
+        .arg(binary());
+    let mut running = Running::spawn(&mut command);
+    let told = running.line();
+    let file = told.strip_prefix("1 ").expect("one argument");
+    assert!(
+        file.starts_with(home.runtime().to_str().expect("UTF-8")),
+        "{file}"
+    );
+    assert_eq!(fs::metadata(file).expect("the file").mode() & 0o777, 0o600);
+    let text = fs::read_to_string(file).expect("the file");
+    let (_, rest) = text.split_once("url=").expect("an address");
+    let invitation = rest.trim_end_matches("\">");
+    assert_eq!(Ui::code(invitation).len(), 64);
+    assert!(!file.contains(Ui::code(invitation)));
+    let (code, _) = running.end_by_term();
+    assert_eq!(code, Some(0));
+    assert!(!Path::new(file).exists(), "it goes with the page");
 }

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::asking::waiting;
-use crate::support::{Launch, Ui, browser_is_here};
+use crate::support::{Launch, browser_is_here};
 use crate::ui_page::Desk;
 
 /// Faults that the check finds on the page as it stands, one sentence each.

@@ -15,3 +15,4 @@ pub mod policy;
 pub mod proxy;
 pub mod session;
 pub mod transport;
+pub mod ui;

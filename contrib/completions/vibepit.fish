@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_vibepit_global_optspecs
-    string join \n json color= v/verbose q/quiet session= tcp addr= allow= ask reject approval-timeout= e/env= volume= image= remote-path= name= self-test no-self-test runtime= allow-userns prompt notify= new h/help V/version
+    string join \n json color= v/verbose q/quiet session= tcp addr= allow= ask reject approval-timeout= e/env= volume= image= remote-path= name= self-test no-self-test runtime= allow-userns prompt new h/help V/version
 end
 
 function __fish_vibepit_needs_command
@@ -39,10 +39,6 @@ complete -c vibepit -n "__fish_vibepit_needs_command" -l name -d 'The session\'s
 complete -c vibepit -n "__fish_vibepit_needs_command" -l runtime -d 'What the sandbox is made with' -r -f -a "auto\t'A container engine where one answers, else this machine\'s own kernel'
 docker\t'Containers of an engine'
 local\t'Namespaces of this machine\'s kernel; no engine is asked'"
-complete -c vibepit -n "__fish_vibepit_needs_command" -l notify -d 'How you notice that a request waits while the command has the terminal' -r -f -a "off\t'Not at all'
-title\t'The title of the terminal says it'
-bell\t'The bell rings, too'
-osc\t'And the desktop shows it'"
 complete -c vibepit -n "__fish_vibepit_needs_command" -l json -d 'Print data as JSON; what streams prints one object a line'
 complete -c vibepit -n "__fish_vibepit_needs_command" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_needs_command" -s q -l quiet -d 'Say nothing but results and errors'
@@ -69,11 +65,11 @@ complete -c vibepit -n "__fish_vibepit_needs_command" -a "pending" -d 'List the 
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "approve" -d 'Let a request go on that waits'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "revoke" -d 'Take allow and deny rules back, and close what they let through'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "rules" -d 'List the rules that are in force'
-complete -c vibepit -n "__fish_vibepit_needs_command" -a "review" -d 'Go through what was refused or ran out since the last time, and settle it'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "explain" -d 'Say what happens to a request, and why'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "logs" -d 'Show what the sandbox asked for, and what came of it'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "audit" -d 'Read the audit log: what was asked for and who decided, of sessions that are over, too'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "connections" -d 'List the connections that are open'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "ui" -d 'Show every session on a page in your browser, and decide there'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "config" -d 'Look at the configuration'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "pull" -d 'Bring here what a session on another machine changed in its copy of the project'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "prune" -d 'Remove what a crash left behind: containers and directories'
@@ -92,10 +88,6 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l name -d 'The ses
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l runtime -d 'What the sandbox is made with' -r -f -a "auto\t'A container engine where one answers, else this machine\'s own kernel'
 docker\t'Containers of an engine'
 local\t'Namespaces of this machine\'s kernel; no engine is asked'"
-complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l notify -d 'How you notice that a request waits while the command has the terminal' -r -f -a "off\t'Not at all'
-title\t'The title of the terminal says it'
-bell\t'The bell rings, too'
-osc\t'And the desktop shows it'"
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -250,7 +242,6 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -s q -l quiet -d
 complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_using_subcommand rules" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand rules" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
-complete -c vibepit -n "__fish_vibepit_using_subcommand rules" -l unused -d 'Only rules of files that no request has needed since then: 30d, or a time' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand rules" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -259,15 +250,6 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand rules" -l json -d 'Print
 complete -c vibepit -n "__fish_vibepit_using_subcommand rules" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand rules" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand rules" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c vibepit -n "__fish_vibepit_using_subcommand review" -l since -d 'From then on, whenever the last review was: 10m, 2h or 7d ago, or a time' -r
-complete -c vibepit -n "__fish_vibepit_using_subcommand review" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
-always\t'Always'
-never\t'Never'"
-complete -c vibepit -n "__fish_vibepit_using_subcommand review" -l all -d 'Of every project'
-complete -c vibepit -n "__fish_vibepit_using_subcommand review" -l json -d 'Print data as JSON; what streams prints one object a line'
-complete -c vibepit -n "__fish_vibepit_using_subcommand review" -s v -l verbose -d 'Say more, such as which transport served'
-complete -c vibepit -n "__fish_vibepit_using_subcommand review" -s q -l quiet -d 'Say nothing but results and errors'
-complete -c vibepit -n "__fish_vibepit_using_subcommand review" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_using_subcommand explain" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand explain" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand explain" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
@@ -311,6 +293,15 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -l json -d 
 complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand ui" -l port -d 'The port of 127.0.0.1; 0 is any that is free' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand ui" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand ui" -l no-open -d 'Open no browser: print the address'
+complete -c vibepit -n "__fish_vibepit_using_subcommand ui" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand ui" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand ui" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand ui" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from check help" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -391,30 +382,30 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l json -d 'Print
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "run" -d 'Run a command in a sandbox (what `vibepit` does without a command\'s name)'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "up" -d 'Start a session that stays, and return when it is ready'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "down" -d 'End a session and take everything of it away'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "exec" -d 'Run a command in a session that is there'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "connect" -d 'Get a shell in a session; it goes on when the terminal goes away'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "sessions" -d 'List the sessions that run'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "status" -d 'Show one session: what it is, its doors, its counts, its warnings'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "allow" -d 'Let the sandbox reach something'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "deny" -d 'Keep the sandbox from something; outranks every allow'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "pending" -d 'List the requests that wait for you'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "approve" -d 'Let a request go on that waits'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "revoke" -d 'Take allow and deny rules back, and close what they let through'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "rules" -d 'List the rules that are in force'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "review" -d 'Go through what was refused or ran out since the last time, and settle it'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "explain" -d 'Say what happens to a request, and why'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "logs" -d 'Show what the sandbox asked for, and what came of it'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "audit" -d 'Read the audit log: what was asked for and who decided, of sessions that are over, too'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "connections" -d 'List the connections that are open'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "config" -d 'Look at the configuration'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "pull" -d 'Bring here what a session on another machine changed in its copy of the project'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "prune" -d 'Remove what a crash left behind: containers and directories'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "doctor" -d 'Say what works on this machine, what does not, and what to do; and try to get out of a sandbox'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "man" -d 'Print the manual page, or write every page to a directory'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "run" -d 'Run a command in a sandbox (what `vibepit` does without a command\'s name)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "up" -d 'Start a session that stays, and return when it is ready'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "down" -d 'End a session and take everything of it away'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "exec" -d 'Run a command in a session that is there'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "connect" -d 'Get a shell in a session; it goes on when the terminal goes away'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "sessions" -d 'List the sessions that run'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "status" -d 'Show one session: what it is, its doors, its counts, its warnings'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "allow" -d 'Let the sandbox reach something'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "deny" -d 'Keep the sandbox from something; outranks every allow'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "pending" -d 'List the requests that wait for you'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "approve" -d 'Let a request go on that waits'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "revoke" -d 'Take allow and deny rules back, and close what they let through'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "rules" -d 'List the rules that are in force'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "explain" -d 'Say what happens to a request, and why'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "logs" -d 'Show what the sandbox asked for, and what came of it'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "audit" -d 'Read the audit log: what was asked for and who decided, of sessions that are over, too'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "connections" -d 'List the connections that are open'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "ui" -d 'Show every session on a page in your browser, and decide there'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "config" -d 'Look at the configuration'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "pull" -d 'Bring here what a session on another machine changed in its copy of the project'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "prune" -d 'Remove what a crash left behind: containers and directories'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "doctor" -d 'Say what works on this machine, what does not, and what to do; and try to get out of a sandbox'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "man" -d 'Print the manual page, or write every page to a directory'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Say whether a configuration can be used; errors name line and column'

@@ -12,10 +12,11 @@ mod events;
 mod faults;
 mod keeper;
 mod pending;
+mod printable;
 mod query;
 
 pub use actions::{
-    Action, AddBody, Addition, METRICS, OPENAPI, ROUTES, RevokeBody, Route, duration,
+    Action, AddBody, Addition, BY, BY_UI, METRICS, OPENAPI, ROUTES, RevokeBody, Route, duration,
 };
 pub use answers::{
     Added, Admission, ConnectionView, Connections, Counts, DestinationStats, Explanation, Health,
@@ -37,3 +38,4 @@ pub use keeper::{
 pub use pending::{
     DecideBody, Decided, Decision, MissedView, Outcome, Pending, PendingView, PresetOffer, Settled,
 };
+pub use printable::printable;

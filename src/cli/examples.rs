@@ -202,6 +202,14 @@ Examples:
   All that holds in a session of this project, and where each line comes from:
       vibepit config show --effective";
 
+pub(super) const UI: &str = "\
+Examples:
+  In the browser of this desktop:
+      vibepit ui
+  Through an SSH tunnel to the machine where the sessions are, on the same port at both ends:
+      ssh -L 7373:127.0.0.1:7373 box.example
+      vibepit ui --no-open";
+
 pub(super) const CONFIG_CHECK: &str = "\
 Examples:
   The person's own configuration:

@@ -41,6 +41,7 @@ mod sessions;
 mod start;
 mod status;
 mod trust;
+mod ui;
 mod unused;
 mod up;
 
@@ -120,6 +121,7 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Command::Connections(reach) => {
             one_thread()?.block_on(connections::run(&reach.or(before), out))
         }
+        Command::Ui(args) => threads()?.block_on(ui::run(&args, out)),
         Command::Presets(args) => presets::run(&args, out),
         Command::Trust(args) => trust::run(&args, out),
         Command::Config { command } => match command {
@@ -151,6 +153,7 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         | Command::Audit(_)
         | Command::Presets(_)
         | Command::Trust(_)
+        | Command::Ui(_)
         | Command::Config { .. }
         | Command::Pull(_)
         | Command::Prune(_)

@@ -60,16 +60,29 @@ pub(super) async fn client_of(
         }
         None => None,
     };
-    let client = Client::new(Ends { socket, tcp });
-    let client = match saved::of(&found.record) {
-        Some(saves) => client.saving(saves),
-        None => client,
-    };
+    let client = saving(found, Ends { socket, tcp });
     if out.verbose {
         let transport = client.transport().await?;
         out.note(format!("session {} over {transport:?}", found.record.id));
     }
     Ok(client)
+}
+
+/// A client of a session that was found, by every way that leads to it. Nothing is asked yet.
+pub(super) fn connect(found: &Found) -> Client {
+    let port = found.control_tcp();
+    // Without credentials there is only the socket, and no error.
+    let tcp = port.and_then(|addr| tls_end(found, addr, false).ok().flatten());
+    let socket = found.control_socket();
+    saving(found, Ends { socket, tcp })
+}
+
+fn saving(found: &Found, ends: Ends) -> Client {
+    let client = Client::new(ends);
+    match saved::of(&found.record) {
+        Some(saves) => client.saving(saves),
+        None => client,
+    }
 }
 
 /// Without credentials there is only the socket, unless the port was asked for.

@@ -30,5 +30,5 @@ pub use ports::Ports;
 pub use presets::{NoPreset, Preset, PresetName, Tool};
 pub use resemble::resembled;
 pub use rules::{Expiry, Made, Rule, RuleSet};
-pub use suggest::{registrable, suggested_pattern};
+pub use suggest::{in_unicode, registrable, suggested_pattern};
 pub use verdict::{Door, Origin, Reason, Scope, SniCheck, Verdict};

@@ -69,6 +69,11 @@ const ROOMS: &[Room] = &[
         why: "it is what the monitor and the web page show, and starts and decides nothing",
     },
     Room {
+        name: "ui",
+        may_name: &["client", "session", "api", "overview", "policy"],
+        why: "it is a client of the sessions like any other, for one more kind of screen",
+    },
+    Room {
         name: "cli",
         may_name: &[
             "policy",
@@ -82,6 +87,7 @@ const ROOMS: &[Room] = &[
             "launcher",
             "inside",
             "overview",
+            "ui",
         ],
         why: "nothing is above it but main",
     },

@@ -70,3 +70,6 @@ mod strictness;
 mod tables;
 mod trust;
 mod tunnels;
+mod ui;
+mod ui_access;
+mod ui_page;

@@ -238,6 +238,13 @@ pub(super) enum Command {
     /// allow_cidr, allow_host_ports, upstream_dns, image, notify_command.
     #[command(after_long_help = examples::TRUST)]
     Trust(TrustArgs),
+    /// Show every session on a page in your browser, and decide there.
+    ///
+    /// Serves the page on 127.0.0.1 for as long as it runs, to the one browser that opens the
+    /// address: it works once, for two minutes, and Enter prints another one. While the page is
+    /// open, requests wait for you.
+    #[command(after_long_help = examples::UI)]
+    Ui(UiArgs),
     /// Look at the configuration.
     Config {
         #[command(subcommand)]
@@ -441,6 +448,16 @@ pub(super) struct PruneArgs {
     /// Remove the homes of projects as well, and all that tools keep in them.
     #[arg(long)]
     pub(super) homes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UiArgs {
+    /// The port of 127.0.0.1; 0 is any that is free.
+    #[arg(long, value_name = "PORT", default_value_t = 7373)]
+    pub(super) port: u16,
+    /// Open no browser: print the address.
+    #[arg(long)]
+    pub(super) no_open: bool,
 }
 
 #[derive(Debug, Args)]

@@ -64,6 +64,9 @@ _vibepit() {
             vibepit,pending)
                 cmd="vibepit__subcmd__pending"
                 ;;
+            vibepit,presets)
+                cmd="vibepit__subcmd__presets"
+                ;;
             vibepit,proxy)
                 cmd="vibepit__subcmd__proxy"
                 ;;
@@ -72,6 +75,9 @@ _vibepit() {
                 ;;
             vibepit,pull)
                 cmd="vibepit__subcmd__pull"
+                ;;
+            vibepit,review)
+                cmd="vibepit__subcmd__review"
                 ;;
             vibepit,revoke)
                 cmd="vibepit__subcmd__revoke"
@@ -88,6 +94,9 @@ _vibepit() {
             vibepit,status)
                 cmd="vibepit__subcmd__status"
                 ;;
+            vibepit,trust)
+                cmd="vibepit__subcmd__trust"
+                ;;
             vibepit,ui)
                 cmd="vibepit__subcmd__ui"
                 ;;
@@ -100,11 +109,23 @@ _vibepit() {
             vibepit__subcmd__config,help)
                 cmd="vibepit__subcmd__config__subcmd__help"
                 ;;
+            vibepit__subcmd__config,init)
+                cmd="vibepit__subcmd__config__subcmd__init"
+                ;;
+            vibepit__subcmd__config,show)
+                cmd="vibepit__subcmd__config__subcmd__show"
+                ;;
             vibepit__subcmd__config__subcmd__help,check)
                 cmd="vibepit__subcmd__config__subcmd__help__subcmd__check"
                 ;;
             vibepit__subcmd__config__subcmd__help,help)
                 cmd="vibepit__subcmd__config__subcmd__help__subcmd__help"
+                ;;
+            vibepit__subcmd__config__subcmd__help,init)
+                cmd="vibepit__subcmd__config__subcmd__help__subcmd__init"
+                ;;
+            vibepit__subcmd__config__subcmd__help,show)
+                cmd="vibepit__subcmd__config__subcmd__help__subcmd__show"
                 ;;
             vibepit__subcmd__help,allow)
                 cmd="vibepit__subcmd__help__subcmd__allow"
@@ -154,6 +175,9 @@ _vibepit() {
             vibepit__subcmd__help,pending)
                 cmd="vibepit__subcmd__help__subcmd__pending"
                 ;;
+            vibepit__subcmd__help,presets)
+                cmd="vibepit__subcmd__help__subcmd__presets"
+                ;;
             vibepit__subcmd__help,proxy)
                 cmd="vibepit__subcmd__help__subcmd__proxy"
                 ;;
@@ -162,6 +186,9 @@ _vibepit() {
                 ;;
             vibepit__subcmd__help,pull)
                 cmd="vibepit__subcmd__help__subcmd__pull"
+                ;;
+            vibepit__subcmd__help,review)
+                cmd="vibepit__subcmd__help__subcmd__review"
                 ;;
             vibepit__subcmd__help,revoke)
                 cmd="vibepit__subcmd__help__subcmd__revoke"
@@ -178,6 +205,9 @@ _vibepit() {
             vibepit__subcmd__help,status)
                 cmd="vibepit__subcmd__help__subcmd__status"
                 ;;
+            vibepit__subcmd__help,trust)
+                cmd="vibepit__subcmd__help__subcmd__trust"
+                ;;
             vibepit__subcmd__help,ui)
                 cmd="vibepit__subcmd__help__subcmd__ui"
                 ;;
@@ -187,6 +217,27 @@ _vibepit() {
             vibepit__subcmd__help__subcmd__config,check)
                 cmd="vibepit__subcmd__help__subcmd__config__subcmd__check"
                 ;;
+            vibepit__subcmd__help__subcmd__config,init)
+                cmd="vibepit__subcmd__help__subcmd__config__subcmd__init"
+                ;;
+            vibepit__subcmd__help__subcmd__config,show)
+                cmd="vibepit__subcmd__help__subcmd__config__subcmd__show"
+                ;;
+            vibepit__subcmd__help__subcmd__presets,show)
+                cmd="vibepit__subcmd__help__subcmd__presets__subcmd__show"
+                ;;
+            vibepit__subcmd__presets,help)
+                cmd="vibepit__subcmd__presets__subcmd__help"
+                ;;
+            vibepit__subcmd__presets,show)
+                cmd="vibepit__subcmd__presets__subcmd__show"
+                ;;
+            vibepit__subcmd__presets__subcmd__help,help)
+                cmd="vibepit__subcmd__presets__subcmd__help__subcmd__help"
+                ;;
+            vibepit__subcmd__presets__subcmd__help,show)
+                cmd="vibepit__subcmd__presets__subcmd__help__subcmd__show"
+                ;;
             *)
                 ;;
         esac
@@ -194,7 +245,7 @@ _vibepit() {
 
     case "${cmd}" in
         vibepit)
-            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --prompt --new --help --version run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help"
+            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --preset --no-presets --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --prompt --notify --new --help --version run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -213,6 +264,10 @@ _vibepit() {
                     return 0
                     ;;
                 --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preset)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -246,6 +301,10 @@ _vibepit() {
                     ;;
                 --runtime)
                     COMPREPLY=($(compgen -W "auto docker local" -- "${cur}"))
+                    return 0
+                    ;;
+                --notify)
+                    COMPREPLY=($(compgen -W "off title bell osc" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -290,7 +349,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__approve)
-            opts="-y -v -q -h --session --tcp --addr --all --scope --pattern --for --reason --yes --force --json --color --verbose --quiet --help"
+            opts="-y -v -q -h --session --tcp --addr --all --scope --pattern --preset --for --reason --yes --force --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -309,6 +368,10 @@ _vibepit() {
                     return 0
                     ;;
                 --pattern)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preset)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -376,7 +439,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__config)
-            opts="-v -q -h --json --color --verbose --quiet --help check help"
+            opts="-v -q -h --json --color --verbose --quiet --help init show check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -412,7 +475,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__config__subcmd__help)
-            opts="check help"
+            opts="init show check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -446,6 +509,70 @@ _vibepit() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__config__subcmd__help__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__config__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__config__subcmd__init)
+            opts="-v -q -h --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__config__subcmd__show)
+            opts="-v -q -h --effective --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -640,7 +767,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help)
-            opts="run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections ui config pull prune doctor completions man proxy help"
+            opts="run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -710,7 +837,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__config)
-            opts="check"
+            opts="init show check"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -724,6 +851,34 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__config__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__config__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__config__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -891,6 +1046,34 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vibepit__subcmd__help__subcmd__presets)
+            opts="show"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__presets__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vibepit__subcmd__help__subcmd__proxy)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -920,6 +1103,20 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__pull)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__review)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -990,6 +1187,20 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__trust)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1117,8 +1328,86 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vibepit__subcmd__presets)
+            opts="-v -q -h --json --color --verbose --quiet --help show help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__presets__subcmd__help)
+            opts="show help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__presets__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__presets__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__presets__subcmd__show)
+            opts="-v -q -h --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vibepit__subcmd__proxy)
-            opts="-v -q -h --http --dns --control --tcp --config --allow --ask --reject --approval-timeout --name --stdin --hand-over --relay --patience --json --color --verbose --quiet --help"
+            opts="-v -q -h --http --socks5 --dns --plain --tls --control --tcp --config --allow --preset --no-presets --ask --reject --approval-timeout --name --stdin --hand-over --relay --patience --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1128,7 +1417,19 @@ _vibepit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --socks5)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --dns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --plain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1145,6 +1446,10 @@ _vibepit() {
                     return 0
                     ;;
                 --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preset)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1180,7 +1485,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__prune)
-            opts="-v -q -h --json --color --verbose --quiet --help"
+            opts="-v -q -h --homes --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1204,6 +1509,28 @@ _vibepit() {
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__review)
+            opts="-v -q -h --all --since --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1242,7 +1569,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__rules)
-            opts="-v -q -h --session --tcp --addr --json --color --verbose --quiet --help"
+            opts="-v -q -h --session --tcp --addr --unused --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1253,6 +1580,10 @@ _vibepit() {
                     return 0
                     ;;
                 --addr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unused)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1268,13 +1599,17 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__run)
-            opts="-e -v -q -h --allow --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --prompt --new --json --color --verbose --quiet --help"
+            opts="-e -v -q -h --allow --preset --no-presets --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --prompt --notify --new --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preset)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1308,6 +1643,10 @@ _vibepit() {
                     ;;
                 --runtime)
                     COMPREPLY=($(compgen -W "auto docker local" -- "${cur}"))
+                    return 0
+                    ;;
+                --notify)
+                    COMPREPLY=($(compgen -W "off title bell osc" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1365,6 +1704,24 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vibepit__subcmd__trust)
+            opts="-v -q -h --show --revoke --yes --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vibepit__subcmd__ui)
             opts="-v -q -h --port --no-open --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1388,13 +1745,17 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__up)
-            opts="-e -v -q -h --allow --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --keep --json --color --verbose --quiet --help"
+            opts="-e -v -q -h --allow --preset --no-presets --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --keep --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preset)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

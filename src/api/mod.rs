@@ -19,6 +19,7 @@ pub use actions::{
 pub use answers::{
     Added, Admission, ConnectionView, Connections, Counts, DestinationStats, Explanation, Health,
     IdentityView, LogEntry, Logs, Reloaded, Revoked, RuleView, Rules, Session, Shadowed, Stats,
+    known,
 };
 pub use attack::{Finding, Held, Hidden, Reach, Targets, Through};
 pub use audit::{AUDIT_FILE_MAX, AUDIT_OLDER, AuditPlace, audit_file_name};

@@ -18,6 +18,7 @@ mod failure;
 mod inside;
 mod logs;
 mod manual;
+mod monitor;
 mod notification;
 mod output;
 mod pending;
@@ -108,6 +109,7 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Command::Rules(reach) => one_thread()?.block_on(rules::list(&reach.or(before), out)),
         Command::Explain(args) => one_thread()?.block_on(explain::run(args, before, out)),
         Command::Logs(args) => one_thread()?.block_on(logs::run(args, before, out)),
+        Command::Monitor(args) => threads()?.block_on(monitor::run(&args, out)),
         Command::Audit(args) => one_thread()?.block_on(audit::run(args, out)),
         Command::Connections(reach) => {
             one_thread()?.block_on(connections::run(&reach.or(before), out))
@@ -135,6 +137,7 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
              meant for it goes behind the word proxy",
         ),
         Command::Sessions(_)
+        | Command::Monitor(_)
         | Command::Audit(_)
         | Command::Config { .. }
         | Command::Pull(_)

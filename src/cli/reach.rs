@@ -60,11 +60,7 @@ pub(super) async fn client_of(
         }
         None => None,
     };
-    let client = Client::new(Ends { socket, tcp });
-    let client = match saved::of(&found.record) {
-        Some(saves) => client.saving(saves),
-        None => client,
-    };
+    let client = of(found, Ends { socket, tcp });
     if out.verbose {
         let transport = client.transport().await?;
         out.note(format!("session {} over {transport:?}", found.record.id));
@@ -72,18 +68,36 @@ pub(super) async fn client_of(
     Ok(client)
 }
 
+/// A client of this session: over its socket, and over its port where there is no socket to reach.
+pub(super) fn connect(found: &Found) -> Client {
+    let tcp = found
+        .control_tcp()
+        .and_then(|addr| own_end(found, addr).ok());
+    let socket = found.control_socket();
+    of(found, Ends { socket, tcp })
+}
+
+fn of(found: &Found, ends: Ends) -> Client {
+    let client = Client::new(ends);
+    match saved::of(&found.record) {
+        Some(saves) => client.saving(saves),
+        None => client,
+    }
+}
+
 /// Without credentials there is only the socket, unless the port was asked for.
 fn tls_end(found: &Found, addr: SocketAddr, forced: bool) -> Result<Option<TlsEnd>, Failure> {
-    let end = || -> Result<TlsEnd, Failure> {
-        let own = found.read_credentials().map_err(Failure::failed)?;
-        let config = tls::client_config(&own.ca, &own.cert, &own.key).map_err(Failure::failed)?;
-        Ok(TlsEnd { addr, config })
-    };
-    match end() {
+    match own_end(found, addr) {
         Ok(end) => Ok(Some(end)),
         Err(failure) if forced => Err(failure),
         Err(_) => Ok(None),
     }
+}
+
+fn own_end(found: &Found, addr: SocketAddr) -> Result<TlsEnd, Failure> {
+    let own = found.read_credentials().map_err(Failure::failed)?;
+    let config = tls::client_config(&own.ca, &own.cert, &own.key).map_err(Failure::failed)?;
+    Ok(TlsEnd { addr, config })
 }
 
 #[expect(

@@ -15,6 +15,7 @@ mod ports;
 mod properties;
 mod resemble;
 mod rules;
+mod show;
 mod suggest;
 mod verdict;
 
@@ -26,7 +27,8 @@ pub use host::{Host, HostError, Target, TargetError};
 pub use name::Name;
 pub use pattern::{Pattern, Wildcard};
 pub use ports::Ports;
-pub use resemble::resembled;
+pub use resemble::Known;
 pub use rules::{Expiry, Rule, RuleSet};
+pub use show::{as_text, printable, shortened, shown_target};
 pub use suggest::{registrable, suggested_pattern};
 pub use verdict::{Door, Origin, Reason, Scope, Verdict};

@@ -111,7 +111,7 @@ pub async fn run(mut overview: Overview, paint: Paint) -> io::Result<End> {
         for effect in effects {
             match effect {
                 Effect::Quit => return Ok(End::Quit),
-                Effect::Redraw => terminal.screen.clear()?,
+                Effect::Redraw => terminal.anew()?,
                 Effect::Suspend => terminal.suspend()?,
                 Effect::Do(deed) => {
                     let (deed, tell) = (desk::begin(deed, &overview), tell.clone());

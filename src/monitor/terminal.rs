@@ -16,6 +16,7 @@ use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute};
+use ratatui::layout::{Position, Rect};
 use tokio::sync::mpsc;
 
 /// Pieces of input that may wait to be looked at.
@@ -64,7 +65,15 @@ impl Terminal {
             execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
             self.taken = true;
         }
-        self.screen.clear()
+        self.anew()
+    }
+
+    /// Has all of it drawn with the next frame.
+    pub(super) fn anew(&mut self) -> io::Result<()> {
+        // Not by `clear`: that asks the terminal where its cursor is, and the answer would be read
+        // by whoever reads the keys.
+        let size = self.screen.size()?;
+        self.screen.resize(Rect::from((Position::ORIGIN, size)))
     }
 
     /// Gives it back to the shell until the person returns.

@@ -10,6 +10,7 @@ pub mod client;
 pub mod config;
 pub mod inside;
 pub mod launcher;
+pub mod monitor;
 pub mod overview;
 pub mod policy;
 pub mod proxy;

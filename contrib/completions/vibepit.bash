@@ -61,6 +61,9 @@ _vibepit() {
             vibepit,man)
                 cmd="vibepit__subcmd__man"
                 ;;
+            vibepit,monitor)
+                cmd="vibepit__subcmd__monitor"
+                ;;
             vibepit,pending)
                 cmd="vibepit__subcmd__pending"
                 ;;
@@ -172,6 +175,9 @@ _vibepit() {
             vibepit__subcmd__help,man)
                 cmd="vibepit__subcmd__help__subcmd__man"
                 ;;
+            vibepit__subcmd__help,monitor)
+                cmd="vibepit__subcmd__help__subcmd__monitor"
+                ;;
             vibepit__subcmd__help,pending)
                 cmd="vibepit__subcmd__help__subcmd__pending"
                 ;;
@@ -245,7 +251,7 @@ _vibepit() {
 
     case "${cmd}" in
         vibepit)
-            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --preset --no-presets --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --prompt --notify --new --help --version run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help"
+            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --preset --no-presets --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --prompt --notify --new --help --version run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -767,7 +773,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help)
-            opts="run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help"
+            opts="run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1019,6 +1025,20 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__man)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__monitor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1291,6 +1311,24 @@ _vibepit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__monitor)
+            opts="-v -q -h --plain --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0

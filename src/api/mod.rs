@@ -12,7 +12,6 @@ mod events;
 mod faults;
 mod keeper;
 mod pending;
-mod printable;
 mod query;
 
 pub use actions::{
@@ -21,6 +20,7 @@ pub use actions::{
 pub use answers::{
     Added, Admission, ConnectionView, Connections, Counts, DestinationStats, Explanation, Health,
     IdentityView, LogEntry, Logs, Reloaded, Revoked, RuleView, Rules, Session, Shadowed, Stats,
+    known,
 };
 pub use attack::{Finding, Held, Hidden, Reach, Targets, Through};
 pub use audit::{AUDIT_FILE_MAX, AUDIT_OLDER, AuditPlace, audit_file_name};
@@ -38,4 +38,3 @@ pub use keeper::{
 pub use pending::{
     DecideBody, Decided, Decision, MissedView, Outcome, Pending, PendingView, PresetOffer, Settled,
 };
-pub use printable::printable;

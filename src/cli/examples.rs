@@ -116,6 +116,13 @@ Examples:
   All that wait now, this once:
       vibepit approve --all --scope once";
 
+pub(super) const MONITOR: &str = "\
+Examples:
+  All sessions of this machine; ? lists the keys:
+      vibepit monitor
+  Line by line, for a screen reader:
+      vibepit monitor --plain";
+
 pub(super) const AUDIT: &str = "\
 Examples:
   What was approved and denied in the last week:

@@ -20,6 +20,7 @@ mod first_run;
 mod inside;
 mod logs;
 mod manual;
+mod monitor;
 mod notices;
 mod notification;
 mod output;
@@ -117,6 +118,7 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Command::Review(args) => one_thread()?.block_on(review::run(args, out)),
         Command::Explain(args) => one_thread()?.block_on(explain::run(args, before, out)),
         Command::Logs(args) => one_thread()?.block_on(logs::run(args, before, out)),
+        Command::Monitor(args) => threads()?.block_on(monitor::run(&args, out)),
         Command::Audit(args) => one_thread()?.block_on(audit::run(args, out)),
         Command::Connections(reach) => {
             one_thread()?.block_on(connections::run(&reach.or(before), out))
@@ -150,6 +152,7 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         ),
         Command::Sessions(_)
         | Command::Review(_)
+        | Command::Monitor(_)
         | Command::Audit(_)
         | Command::Presets(_)
         | Command::Trust(_)

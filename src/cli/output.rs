@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-pub(super) use crate::api::printable;
-
 use super::args::{Color, Global};
 use super::failure::Failure;
+
+pub(super) use crate::policy::printable;
 
 /// How this call prints.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,11 @@ impl Output {
             stdout_color: colored(io::stdout().is_terminal()),
             stderr_color: colored(io::stderr().is_terminal()),
         }
+    }
+
+    /// Whether what is shown on standard output has colours.
+    pub(super) fn colored(&self) -> bool {
+        self.stdout_color
     }
 
     /// A line of the result.

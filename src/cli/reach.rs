@@ -87,16 +87,17 @@ fn saving(found: &Found, ends: Ends) -> Client {
 
 /// Without credentials there is only the socket, unless the port was asked for.
 fn tls_end(found: &Found, addr: SocketAddr, forced: bool) -> Result<Option<TlsEnd>, Failure> {
-    let end = || -> Result<TlsEnd, Failure> {
-        let own = found.read_credentials().map_err(Failure::failed)?;
-        let config = tls::client_config(&own.ca, &own.cert, &own.key).map_err(Failure::failed)?;
-        Ok(TlsEnd { addr, config })
-    };
-    match end() {
+    match own_end(found, addr) {
         Ok(end) => Ok(Some(end)),
         Err(failure) if forced => Err(failure),
         Err(_) => Ok(None),
     }
+}
+
+fn own_end(found: &Found, addr: SocketAddr) -> Result<TlsEnd, Failure> {
+    let own = found.read_credentials().map_err(Failure::failed)?;
+    let config = tls::client_config(&own.ca, &own.cert, &own.key).map_err(Failure::failed)?;
+    Ok(TlsEnd { addr, config })
 }
 
 #[expect(

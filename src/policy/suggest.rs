@@ -22,14 +22,6 @@ pub fn registrable(host: &Host) -> String {
     }
 }
 
-/// A name as the person who registered it may have written it, where that is not how it is written
-/// on the wire: `bücher.example` for `xn--bcher-kva.example`. A hint for a reader, and no more.
-pub fn in_unicode(host: &Host) -> Option<String> {
-    let Host::Name(name) = host else { return None };
-    let (text, read) = idna::domain_to_unicode(name.as_str());
-    (read.is_ok() && text != name.as_str()).then_some(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::cases::rows;
@@ -46,16 +38,5 @@ mod tests {
             let host = host.unwrap_or_else(|error| panic!("{}: {error}", row[0]));
             assert_eq!(suggested_pattern(&host), expected, "{}", row[0]);
         }
-    }
-
-    #[test]
-    fn a_name_of_other_letters_is_told_in_them() {
-        let told = |host: &str| in_unicode(&Host::from_text(host).unwrap());
-        assert_eq!(
-            told("xn--bcher-kva.example").as_deref(),
-            Some("bücher.example")
-        );
-        assert_eq!(told("buecher.example"), None);
-        assert_eq!(told("192.0.2.7"), None);
     }
 }

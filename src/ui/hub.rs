@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use crate::api::{Event, Fault, Outcome};
 use crate::client::Client;
 use crate::overview::{Connect, Overview, Sessions, Update};
-use crate::policy::{Entry, Host, Target};
+use crate::policy::{Entry, Host, Known, Target};
 use crate::session::{Found, SessionId, random_bytes};
 
 use super::shown::{self, LinkView, Message, Whole, shown};
@@ -49,7 +49,7 @@ struct Shared {
     kept: VecDeque<Arc<str>>,
     sessions: Sessions,
     clients: HashMap<SessionId, Arc<Client>>,
-    allowed: HashMap<SessionId, Vec<Entry>>,
+    allowed: HashMap<SessionId, Known>,
 }
 
 /// Where a tab is.
@@ -308,7 +308,7 @@ fn event(place: Place, data: &str) -> String {
 
 impl Shared {
     fn whole(&self) -> String {
-        let none = Vec::new();
+        let none = Known::default();
         let sessions = self.sessions.all().iter().map(|sight| {
             let allowed = self.allowed.get(&sight.record.id).unwrap_or(&none);
             Whole::of(sight, allowed)
@@ -347,7 +347,7 @@ impl Shared {
 
     fn tell_event(&mut self, id: SessionId, event: &Event) {
         let session = id.as_str();
-        let none = Vec::new();
+        let none = Known::default();
         let text = match event {
             Event::RequestAdded(request) | Event::RequestUpdated(request) => {
                 let allowed = self.allowed.get(&id).unwrap_or(&none);

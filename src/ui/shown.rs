@@ -4,9 +4,9 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::api::{LogEntry, MissedView, PendingView, RuleView, Settled, printable};
+use crate::api::{LogEntry, MissedView, PendingView, RuleView, Settled, known};
 use crate::overview::{Link, Sight};
-use crate::policy::{Entry, Host, Verdict, in_unicode, registrable, resembled};
+use crate::policy::{Host, Known, as_text, printable, registrable};
 use crate::session::Record;
 
 /// Rules of one session that are shown; `vibepit rules` has all.
@@ -52,7 +52,7 @@ impl Named for MissedView {
     }
 }
 
-pub(super) fn shown<'s, T: Named>(request: &'s T, allowed: &[Entry]) -> Shown<'s, T> {
+pub(super) fn shown<'s, T: Named>(request: &'s T, allowed: &Known) -> Shown<'s, T> {
     let domain = request.domain();
     let host = Host::from_text(domain).ok();
     let owned = host.as_ref().map_or_else(|| domain.to_owned(), registrable);
@@ -60,8 +60,11 @@ pub(super) fn shown<'s, T: Named>(request: &'s T, allowed: &[Entry]) -> Shown<'s
     Shown {
         request,
         lead: shortened(lead),
-        unicode: host.as_ref().and_then(in_unicode),
-        like: host.as_ref().and_then(|host| resembled(host, allowed)),
+        unicode: as_text(domain),
+        like: host
+            .as_ref()
+            .and_then(|host| allowed.resembled(host))
+            .map(str::to_owned),
         owned,
     }
 }
@@ -77,13 +80,11 @@ fn shortened(lead: &str) -> String {
 }
 
 /// What these rules allow, to find what a name resembles.
-pub(super) fn allowed(rules: &[RuleView]) -> Vec<Entry> {
-    if rules.len() > ALLOWED_MAX {
-        return Vec::new();
+pub(super) fn allowed(rules: &[RuleView]) -> Known {
+    match rules.len() {
+        0..=ALLOWED_MAX => known(rules),
+        _ => Known::default(),
     }
-    let allowed = rules.iter().filter(|rule| rule.verdict == Verdict::Allow);
-    let entries = allowed.filter_map(|rule| Entry::parse_forced(&rule.entry).ok());
-    entries.collect()
 }
 
 /// All that is shown of a session.
@@ -120,7 +121,7 @@ impl<'s> LinkView<'s> {
 }
 
 impl<'s> Whole<'s> {
-    pub(super) fn of(sight: &'s Sight, allowed: &[Entry]) -> Self {
+    pub(super) fn of(sight: &'s Sight, allowed: &Known) -> Self {
         let rules = &sight.rules[..sight.rules.len().min(RULES_MAX)];
         let older = sight.log.len().saturating_sub(LOG_MAX);
         Self {
@@ -216,7 +217,7 @@ mod tests {
     fn a_long_name_keeps_the_part_that_somebody_registered_in_sight() {
         let domain = format!("{}login.example.com", "example.org.".repeat(18));
         let request = request(&domain);
-        let shown = shown(&request, &[]);
+        let shown = shown(&request, &Known::default());
         assert_eq!(shown.owned, "example.com");
         assert_eq!(shown.lead, "example.org.exam…ample.org.login.");
     }
@@ -224,10 +225,8 @@ mod tests {
     /// DISP-006.
     #[test]
     fn a_name_is_told_with_what_it_looks_like_and_in_its_own_letters() {
-        let allowed = [
-            "amazon.com".parse().unwrap(),
-            "example.org".parse().unwrap(),
-        ];
+        let allowed = ["amazon.com", "example.org"].map(|entry| entry.parse().unwrap());
+        let allowed = Known::of(&allowed);
         let like = |domain: &str| shown(&request(domain), &allowed).like;
         assert_eq!(like("arnazon.com").as_deref(), Some("amazon.com"));
         assert_eq!(like("elsewhere.net"), None);

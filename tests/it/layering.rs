@@ -74,6 +74,11 @@ const ROOMS: &[Room] = &[
         why: "it is a client of the sessions like any other, for one more kind of screen",
     },
     Room {
+        name: "monitor",
+        may_name: &["overview", "client", "session", "api", "policy"],
+        why: "it is a client like any other, which shows what overview tells",
+    },
+    Room {
         name: "cli",
         may_name: &[
             "policy",
@@ -88,6 +93,7 @@ const ROOMS: &[Room] = &[
             "inside",
             "overview",
             "ui",
+            "monitor",
         ],
         why: "nothing is above it but main",
     },
@@ -109,6 +115,8 @@ const OWNERS: &[(&str, &str)] = &[
     ("clap_complete", "cli"),
     ("clap_mangen", "cli"),
     ("indicatif", "cli"),
+    ("ratatui", "monitor"),
+    ("crossterm", "monitor"),
     ("bollard", "launcher"),
     ("rcgen", "launcher"),
     ("tar", "launcher"),

@@ -45,6 +45,7 @@ mod local;
 mod local_crash;
 mod local_plan;
 mod local_walls;
+mod monitor;
 mod mtls;
 mod mtls_control;
 mod noticing;

@@ -194,6 +194,13 @@ pub(super) enum Command {
     #[command(after_long_help = examples::APPROVE)]
     Approve(DecideArgs),
 
+    /// Show every session on one screen, and decide with one key.
+    ///
+    /// What runs, what waits with its countdown, what was decided, which rules hold. Sessions
+    /// appear and go by themselves. `?` lists the keys, each with the command that does the same.
+    #[command(after_long_help = examples::MONITOR)]
+    Monitor(MonitorArgs),
+
     /// Take allow and deny rules back, and close what they let through.
     ///
     /// Rules that stand in config.toml stay: take them out there, or deny them. Where no session
@@ -308,6 +315,13 @@ pub(super) struct SessionsArgs {
     /// Go on, and tell of each session that comes or goes.
     #[arg(long, short)]
     pub(super) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MonitorArgs {
+    /// Tell line by line and take commands as lines, for screen readers and dumb terminals.
+    #[arg(long)]
+    pub(super) plain: bool,
 }
 
 #[derive(Debug, Args)]

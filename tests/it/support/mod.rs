@@ -23,6 +23,7 @@ mod running;
 mod sandbox;
 mod sshd;
 mod tls;
+mod tmux;
 mod wire;
 
 pub(crate) use browser::{Browser, ENTER, SPACE, TAB, browser_is_here};
@@ -40,6 +41,7 @@ pub(crate) use running::Running;
 pub(crate) use sandbox::{Bench, START, Shell, sessions_in, with_engine};
 pub(crate) use sshd::Sshd;
 pub(crate) use tls::Authority;
+pub(crate) use tmux::Tmux;
 pub(crate) use wire::{Message, Wire, unescaped};
 
 use std::time::Duration;

@@ -180,7 +180,9 @@ fn what_socks5_does_not_serve_is_told_so_and_leaves_one_line() {
 /// DOT-009, IP4-032, IP4-033, IP4-034, NUL-003.
 #[test]
 fn a_target_of_socks5_is_judged_as_every_other_one() {
-    let doors = Doors::here("deny = [\"denied.example:443\"]\nallow = [\"**.example:443\"]");
+    let doors = Doors::here(
+        "deny = [\"denied.example:443\"]\nallow = [\"allowed.example\", \"denied.example\"]",
+    );
     let rows: [(&str, &[u8], &str); 5] = [
         (
             "DOT-009",

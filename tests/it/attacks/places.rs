@@ -237,7 +237,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
     ),
     (
         "tests/it/docker_walls.rs",
-        "the_sandbox_reaches_its_proxys_two_doors_and_no_other_address",
+        "the_sandbox_reaches_its_proxys_doors_and_no_other_address",
         &[
             "DNS-030", "IP6-034", "PIV-010", "PIV-011", "PIV-014", "PIV-015", "TLS-009",
         ],
@@ -339,11 +339,6 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
         "src/policy/presets/tests.rs",
         "no_preset_opens_a_service_that_fetches_for_others_or_a_store_that_anybody_rents",
         &["PIV-006"],
-    ),
-    (
-        "tests/it/trust.rs",
-        "a_projects_settings_hold_once_they_are_trusted_and_no_longer_when_they_have_changed",
-        &["CTL-017"],
     ),
     (
         "tests/it/ui.rs",

@@ -203,3 +203,10 @@ Examples:
       HTTPS_PROXY=http://127.0.0.1:3128 curl -sI https://www.example.com
   A proxy for the containers of a network, with its own file of rules:
       vibepit proxy --http 172.30.9.1:3128 --config rules.toml --name build";
+
+pub(super) const NC: &str = "\
+Examples:
+  ssh from within a sandbox whose ssh has no settings of vibepit's:
+      ssh -o ProxyCommand='/run/vibepit/vibepit nc %h %p' git.example.com
+  What a mail server says first, through a proxy that was started by hand:
+      vibepit nc --socks5 127.0.0.1:1080 mail.example.com 25";

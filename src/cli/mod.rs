@@ -18,6 +18,7 @@ mod failure;
 mod inside;
 mod logs;
 mod manual;
+mod nc;
 mod notification;
 mod output;
 mod pending;
@@ -116,6 +117,7 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
             command: ConfigCommand::Check(args),
         } => config::check(&args, out),
         Command::Pull(args) => threads()?.block_on(pull::run(&args, out)),
+        Command::Nc(args) => nc::run(&args, out),
         Command::Prune => one_thread()?.block_on(prune::run(out)),
         Command::Doctor(args) => threads()?.block_on(doctor::run(&args, out)),
         Command::Completions(args) => complete::run(&args, out),
@@ -138,6 +140,7 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         | Command::Audit(_)
         | Command::Config { .. }
         | Command::Pull(_)
+        | Command::Nc(_)
         | Command::Prune
         | Command::Doctor(_)
         | Command::Completions(_)

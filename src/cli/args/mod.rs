@@ -256,6 +256,13 @@ pub(super) enum Command {
     /// without a way out.
     #[command(after_long_help = examples::PROXY)]
     Proxy(ProxyArgs),
+    /// Connect standard input and output to a host, through the sandbox's SOCKS5 door.
+    ///
+    /// For programs in a sandbox that take a command in the place of a connection, such as ssh's
+    /// ProxyCommand; git and ssh are set up with it there. It asks no name server, and waits for as
+    /// long as somebody may still decide.
+    #[command(after_long_help = examples::NC)]
+    Nc(NcArgs),
 }
 
 /// What becomes of requests that no rule covers.
@@ -426,6 +433,19 @@ pub(super) struct ProxyArgs {
     /// With --hand-over: end when the launcher has said nothing for so many seconds.
     #[arg(long, value_name = "SECONDS", hide = true, requires = "hand_over")]
     pub(super) patience: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NcArgs {
+    /// The host: a name or an address.
+    #[arg(value_name = "HOST")]
+    pub(super) host: String,
+    /// Its port.
+    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) port: u16,
+    /// Where the SOCKS5 door is; without this, what VIBEPIT_SOCKS5 says.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) socks5: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]

@@ -84,12 +84,25 @@ pub struct RuleView {
     pub verdict: Verdict,
     /// Where it came from.
     pub origin: Origin,
+    /// The preset it came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
     /// How long it lasts.
     pub scope: Scope,
     /// When it ends (RFC 3339), if it does.
     pub expires_at: Option<String>,
     /// Requests it decided.
     pub hits: u64,
+}
+
+impl RuleView {
+    /// Where it came from, with the preset's name.
+    pub fn came_from(&self) -> String {
+        match &self.preset {
+            Some(preset) => format!("{} {preset}", self.origin),
+            None => self.origin.to_string(),
+        }
+    }
 }
 
 /// GET /rules.

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::AuditPlace;
-use crate::policy::{Entry, Origin, Scope, SniCheck, Verdict};
+use crate::policy::{Entry, Origin, PresetName, Scope, SniCheck, Verdict};
 
 /// Everything a proxy is told at its start.
 #[derive(Debug, Serialize, Deserialize)]
@@ -92,6 +92,19 @@ pub struct PolicyDocument {
     pub asking: Option<Asking>,
     /// What becomes of a tunnel whose content is for another host than it was admitted for.
     pub sni_check: SniCheck,
+    /// The presets of the person's own tools that this session is about.
+    #[serde(default)]
+    pub presets: Vec<ToldPreset>,
+}
+
+/// A preset whose entries a tool of the person's has told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToldPreset {
+    /// Which preset.
+    pub name: PresetName,
+    /// What the tool told, and what was remembered under it.
+    pub entries: Vec<Entry>,
 }
 
 /// How long a request waits for somebody to decide.
@@ -145,6 +158,9 @@ pub struct RuleGroup {
     pub verdict: Verdict,
     /// Where they came from.
     pub origin: Origin,
+    /// The preset they came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<PresetName>,
     /// What they cover.
     pub entries: Vec<Entry>,
 }

@@ -24,7 +24,7 @@ pub use attack::{Finding, Held, Hidden, Reach, Targets, Through};
 pub use audit::{AUDIT_FILE_MAX, AUDIT_OLDER, AuditPlace, audit_file_name};
 pub use document::{
     Asking, ControlPoints, DecisionsPlace, Document, DoorAddresses, Doors, FromProxy, HostAccess,
-    Identity, Listening, PolicyDocument, RuleGroup, Saved, TlsMaterial, ToProxy,
+    Identity, Listening, PolicyDocument, RuleGroup, Saved, TlsMaterial, ToProxy, ToldPreset,
 };
 pub use events::{Event, RuleChange};
 pub use faults::Fault;
@@ -33,5 +33,5 @@ pub use keeper::{
     Told, Which,
 };
 pub use pending::{
-    DecideBody, Decided, Decision, MissedView, Outcome, Pending, PendingView, Settled,
+    DecideBody, Decided, Decision, MissedView, Outcome, Pending, PendingView, PresetOffer, Settled,
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Door, Entry, Reason, Scope, Verdict};
+use crate::policy::{Door, Entry, PresetName, Reason, Scope, Verdict};
 
 /// A request that waits for somebody to decide.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,26 @@ pub struct PendingView {
     pub expires_at: String,
     /// A wider pattern that covers it, if there is one that belongs to one owner.
     pub suggested_pattern: Option<String>,
+    /// Presets that it belongs to: each can be approved as a whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub presets: Vec<PresetOffer>,
+    /// Presets of the person's own tools under which it can be remembered, where it belongs to none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remember_under: Vec<String>,
+}
+
+/// A preset, as it is offered to whoever decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresetOffer {
+    /// What it is called.
+    pub name: String,
+    /// What it opens, in a few words.
+    pub description: String,
+    /// Everything that it opens.
+    pub entries: Vec<String>,
+    /// What a person should know before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// A request that was refused while nobody decided. It can still be decided, for the next try.
@@ -74,6 +94,10 @@ pub struct DecideBody {
     /// A pattern that covers the host, in the place of the host itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
+    /// A preset in the place of the host: all of its entries, at once. One of the person's own tools
+    /// remembers a host that it did not have; only of an approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
     /// `90s`, `10m`, `2h`, `1d`; only with scope session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<String>,
@@ -97,6 +121,8 @@ pub struct Decision {
     pub scope: Scope,
     /// What it covers; without one the host and port that were asked for.
     pub pattern: Option<Entry>,
+    /// All of a preset, in the place of one entry.
+    pub preset: Option<PresetName>,
     /// For how much time.
     pub ttl: Option<Duration>,
     /// What the sandbox is told.
@@ -120,6 +146,15 @@ pub struct Decided {
     pub scope: Scope,
     /// The rule that is in force now; none for scope once.
     pub entry: Option<String>,
+    /// Every rule that is in force by it, where that is a preset.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<String>,
+    /// The preset under which the host is remembered now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remembered_under: Option<String>,
+    /// Why it is not remembered, though it was to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remember_error: Option<String>,
     /// Connections that were waiting, and go on or are refused now.
     pub released: usize,
     /// The file it was saved to.

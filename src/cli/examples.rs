@@ -18,6 +18,8 @@ pub(super) const RUN: &str = "\
 Examples:
   One command that may reach one host, on ports 80 and 443:
       vibepit run --allow example.com -- curl -sI https://example.com
+  With the hosts of a preset:
+      vibepit run --preset github -- git fetch
   Asked about in this terminal, one key for each:
       vibepit run --prompt -- npm ci
   Another project, a token, a data set that must not change:
@@ -109,6 +111,8 @@ Examples:
       vibepit approve --scope project 7f3a
   Everything below, everywhere, without being asked whether that is meant:
       vibepit approve --scope global --pattern '*.example.org' --yes 7f3a
+  With all of the preset that it belongs to:
+      vibepit approve --preset github 7f3a
   All that wait now, this once:
       vibepit approve --all --scope once";
 
@@ -151,6 +155,41 @@ pub(super) const CONNECTIONS: &str = "\
 Examples:
   What is open, with the bytes that went up and down:
       vibepit connections";
+
+pub(super) const PRESETS: &str = "\
+Examples:
+  What there is, and what this project looks as if it needed:
+      vibepit presets
+  A session with two of them:
+      vibepit run --preset github --preset go -- go test ./...";
+
+pub(super) const PRESETS_SHOW: &str = "\
+Examples:
+  Every host that it opens, and who says that it is needed:
+      vibepit presets show github
+  Where npm has its packages on this machine:
+      vibepit presets show npm";
+
+pub(super) const TRUST: &str = "\
+Examples:
+  Look at what the project's file says, and have it honoured:
+      vibepit trust
+  Only look at it:
+      vibepit trust --show
+  Have it honoured no more:
+      vibepit trust --revoke";
+
+pub(super) const CONFIG_INIT: &str = "\
+Examples:
+  A file with every setting, each in a comment:
+      vibepit config init";
+
+pub(super) const CONFIG_SHOW: &str = "\
+Examples:
+  What your file and the project's trusted one say:
+      vibepit config show
+  All that holds in a session of this project, and where each line comes from:
+      vibepit config show --effective";
 
 pub(super) const CONFIG_CHECK: &str = "\
 Examples:

@@ -50,7 +50,7 @@ pub(super) async fn run(
             "  rule: {} {} ({}), {} hits",
             rule.verdict,
             printable(&rule.entry),
-            rule.origin,
+            printable(&rule.came_from()),
             rule.hits
         ))?;
     }
@@ -59,7 +59,7 @@ pub(super) async fn run(
             "  outranked: {} {} ({})",
             rule.verdict,
             printable(&rule.entry),
-            rule.origin
+            printable(&rule.came_from())
         ))?;
     }
     if let Some(rule) = &answer.nearest {
@@ -67,7 +67,7 @@ pub(super) async fn run(
             "  nearest: {} {} ({})",
             rule.verdict,
             printable(&rule.entry),
-            rule.origin
+            printable(&rule.came_from())
         ))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -11,10 +11,12 @@ mod config;
 mod connections;
 mod doctor;
 mod down;
+mod effective;
 mod examples;
 mod exec;
 mod explain;
 mod failure;
+mod first_run;
 mod inside;
 mod logs;
 mod manual;
@@ -23,6 +25,7 @@ mod notification;
 mod output;
 mod pending;
 mod policy;
+mod presets;
 mod progress;
 mod prompt;
 mod proxy;
@@ -36,6 +39,7 @@ mod saved;
 mod sessions;
 mod start;
 mod status;
+mod trust;
 mod up;
 
 use std::process::ExitCode;
@@ -113,9 +117,13 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Command::Connections(reach) => {
             one_thread()?.block_on(connections::run(&reach.or(before), out))
         }
-        Command::Config {
-            command: ConfigCommand::Check(args),
-        } => config::check(&args, out),
+        Command::Presets(args) => presets::run(&args, out),
+        Command::Trust(args) => trust::run(&args, out),
+        Command::Config { command } => match command {
+            ConfigCommand::Init => config::init(out),
+            ConfigCommand::Check(args) => config::check(&args, out),
+            ConfigCommand::Show(args) => config::show(&args, out),
+        },
         Command::Pull(args) => threads()?.block_on(pull::run(&args, out)),
         Command::Nc(args) => nc::run(&args, out),
         Command::Prune => one_thread()?.block_on(prune::run(out)),
@@ -138,6 +146,8 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         ),
         Command::Sessions(_)
         | Command::Audit(_)
+        | Command::Presets(_)
+        | Command::Trust(_)
         | Command::Config { .. }
         | Command::Pull(_)
         | Command::Nc(_)

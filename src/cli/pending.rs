@@ -49,7 +49,7 @@ pub(super) async fn list(
     };
     for group in groups(&answer.pending) {
         for request in group.iter().take(OF_ONE_GROUP) {
-            out.line(waiting(request, &allowed))?;
+            told(request, &allowed, out)?;
         }
         if let Some(first) = group.get(OF_ONE_GROUP) {
             out.line(format!(
@@ -93,6 +93,34 @@ fn whole_group(request: &PendingView) -> String {
         Ok(IpAddr::V6(ip)) => format!("[{ip}]:*"),
         Err(_) => format!("**.{}:*", request.group),
     }
+}
+
+/// What waits, and the presets that are offered with it.
+fn told(request: &PendingView, allowed: &Allowed, out: &Output) -> Result<(), Failure> {
+    out.line(waiting(request, allowed))?;
+    offers(request).iter().try_for_each(|line| out.line(line))
+}
+
+/// A line for each preset that it belongs to, with all that it opens, or that can remember it.
+fn offers(request: &PendingView) -> Vec<String> {
+    let id = printable(&request.id);
+    let offered = request.presets.iter().map(|preset| {
+        let name = printable(&preset.name);
+        let entries: Vec<_> = preset.entries.iter().map(|entry| printable(entry)).collect();
+        let note = preset.note.as_ref();
+        let note = note.map_or_else(String::new, |note| format!(" ({})", printable(note)));
+        format!(
+            "    preset {name} opens {}{note}  approve it all: vibepit approve --preset {name} {id}",
+            entries.join(", ")
+        )
+    });
+    let remembered = request.remember_under.iter().map(|name| {
+        let name = printable(name);
+        format!(
+            "    of {name}? approve and remember it with {name}'s: vibepit approve --preset {name} {id}"
+        )
+    });
+    offered.chain(remembered).collect()
 }
 
 /// A line for what waits: what, by which door, how many, how long, and what to type.
@@ -187,7 +215,7 @@ fn show(event: &Event, allowed: &Allowed, out: &Output) -> Result<(), Failure> {
             out.json(&serde_json::json!({"event": event.name(), "request": event}))
         }
         Event::RequestAdded(request) | Event::RequestUpdated(request) => {
-            out.line(waiting(request, allowed))
+            told(request, allowed, out)
         }
         Event::RequestRemoved(end) => out.line(settled(end, out)),
         _ => Ok(()),
@@ -243,7 +271,7 @@ pub(super) async fn decide(
         } else {
             tell(&answer, out)?;
         }
-        if answer.save_error.is_some() {
+        if answer.save_error.is_some() || answer.remember_error.is_some() {
             code = ExitCode::FAILURE;
         }
     }
@@ -298,6 +326,7 @@ async fn one(
     let mut body = DecideBody {
         scope: args.scope,
         pattern: args.pattern.clone(),
+        preset: args.preset.clone(),
         ttl: args.ttl.clone(),
         reason: args.reason.clone(),
         confirm_wildcard: args.yes,
@@ -361,7 +390,23 @@ fn tell(answer: &Decided, out: &Output) -> Result<(), Failure> {
         (Scope::Project, _) => "for this project".to_owned(),
         (Scope::Global, _) => "everywhere".to_owned(),
     };
-    out.line(format!("{word} {what} {long}"))?;
+    match answer.entries.is_empty() {
+        true => out.line(format!("{word} {what} {long}"))?,
+        false => {
+            for entry in &answer.entries {
+                out.line(format!("{word} {} {long}", printable(entry)))?;
+            }
+        }
+    }
+    if let Some(preset) = &answer.remembered_under {
+        let preset = printable(preset);
+        out.note(format!(
+            "remembered under {preset}: sessions with that preset reach it, until vibepit revoke {what}"
+        ));
+    }
+    if let Some(why) = &answer.remember_error {
+        out.warn(format!("it is not remembered: {}", printable(why)));
+    }
     match (answer.verdict, answer.released) {
         (_, 0) => {}
         (Verdict::Allow, 1) => out.note("1 connection goes on"),

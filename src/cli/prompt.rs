@@ -79,6 +79,7 @@ impl Prompter<'_> {
         };
         match key {
             Ok('w') => self.wildcard(&request).await,
+            Ok('e') => self.preset(&request).await,
             Ok(key) if "apgod".contains(key) => self.decide(&request, plain(key)).await,
             // Left to another terminal: by its key, or because the command was interrupted.
             _ => self.pass_over(&request).await,
@@ -120,9 +121,19 @@ impl Prompter<'_> {
             .map_or_else(String::new, |pattern| {
                 format!(" w(ildcard {})", printable(pattern))
             });
+        let preset = request.presets.first().map_or_else(String::new, |preset| {
+            let entries: Vec<_> = preset
+                .entries
+                .iter()
+                .map(|entry| printable(entry))
+                .collect();
+            let name = printable(&preset.name);
+            format!("preset {name} has it, and opens {}\n", entries.join(", "))
+        });
+        let whole = request.presets.first().map_or("", |_| " e(ntire preset)");
         format!(
             "\u{7}vibepit: {}{service} is asked for and waits ({}, {} waiting, {} s left{others}){look}\n\
-             a(llow) p(roject) g(lobal) o(nce) d(eny){wildcard} s(kip) ",
+             {preset}a(llow) p(roject) g(lobal) o(nce) d(eny){wildcard}{whole} s(kip) ",
             shown(request),
             doors.join(","),
             request.waiting,
@@ -144,16 +155,9 @@ impl Prompter<'_> {
         let Some(pattern) = &request.suggested_pattern else {
             return Some(());
         };
-        let text = format!(
-            "{}: a(llow for the session) p(roject) g(lobal), s(kip) ",
-            printable(pattern)
-        );
-        let scope = match self.follow_up(text, "apgs").await? {
-            Some('a') => Scope::Session,
-            Some('p') => Scope::Project,
-            Some('g') => Scope::Global,
-            // It is asked about once more.
-            _ => return Some(()),
+        // It is asked about once more, where the answer is none.
+        let Some(scope) = self.how_far(printable(pattern).into_owned()).await? else {
+            return Some(());
         };
         let body = DecideBody {
             scope: Some(scope),
@@ -161,6 +165,35 @@ impl Prompter<'_> {
             ..DecideBody::default()
         };
         self.decide(request, (Verdict::Allow, body)).await
+    }
+
+    /// All of the preset that it belongs to, which was listed with the question.
+    async fn preset(&mut self, request: &PendingView) -> Option<()> {
+        let Some(preset) = request.presets.first() else {
+            return Some(());
+        };
+        let text = format!("all of {}", printable(&preset.name));
+        // It is asked about once more, where the answer is none.
+        let Some(scope) = self.how_far(text).await? else {
+            return Some(());
+        };
+        let body = DecideBody {
+            scope: Some(scope),
+            preset: Some(preset.name.clone()),
+            ..DecideBody::default()
+        };
+        self.decide(request, (Verdict::Allow, body)).await
+    }
+
+    /// How far an approval of `what` is to reach, if the person wants one.
+    async fn how_far(&self, what: String) -> Option<Option<Scope>> {
+        let text = format!("{what}: a(llow for the session) p(roject) g(lobal), s(kip) ");
+        Some(match self.follow_up(text, "apgs").await? {
+            Some('a') => Some(Scope::Session),
+            Some('p') => Some(Scope::Project),
+            Some('g') => Some(Scope::Global),
+            _ => None,
+        })
     }
 
     async fn decide(
@@ -212,7 +245,8 @@ impl Prompter<'_> {
 
 fn keys(request: &PendingView) -> String {
     let wildcard = request.suggested_pattern.as_ref().map_or("", |_| "w");
-    format!("apgods{wildcard}")
+    let preset = request.presets.first().map_or("", |_| "e");
+    format!("apgods{wildcard}{preset}")
 }
 
 fn plain(key: char) -> (Verdict, DecideBody) {

@@ -146,7 +146,8 @@ fn kept(rule: &RuleView) -> String {
     format!(
         "\"{} {entry}\" stays, since a file holds it ({}): take it out there and start the session \
          again{meanwhile}",
-        rule.verdict, rule.origin
+        rule.verdict,
+        rule.came_from()
     )
 }
 
@@ -178,7 +179,7 @@ fn row(rule: &RuleView) -> Vec<String> {
     vec![
         rule.verdict.to_string(),
         rule.entry.clone(),
-        rule.origin.to_string(),
+        rule.came_from(),
         rule.scope.to_string(),
         rule.expires_at.clone().unwrap_or_else(|| "-".to_owned()),
         rule.hits.to_string(),

@@ -55,7 +55,9 @@ pub(super) async fn run(mut args: RunArgs, out: &Output) -> Result<ExitCode, Fai
             .hint("without it the command runs in that session; with --new it gets its own")),
         };
     }
+    prepared.first_run(out)?;
     let runtime = prepared.runtime(&|line| out.note(line)).await?;
+    prepared.read_policy(&|line| out.note(line))?;
     let (desk, words) = mpsc::channel(1);
     let attendants = Attendants::new(prepared.notify_command, args.prompt.then_some(desk), alone);
     let progress = Progress::new(out, attendants);

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::api::{DecisionsPlace, Saved};
+use crate::api::{DecisionsPlace, RuleGroup, Saved};
 use crate::client::Saves;
 use crate::config;
 use crate::launcher::{Follow, SavedHere};
-use crate::policy::{Entry, Scope, Verdict};
+use crate::policy::{Entry, Origin, PresetName, Scope, Verdict};
 use crate::proxy::Decisions;
 use crate::session::Record;
 
@@ -21,7 +21,7 @@ struct Here(Decisions);
 pub(super) fn of(record: &Record) -> Option<Box<dyn Saves>> {
     let far = record.control.socket.is_none() && record.sandbox.is_some();
     let project = record.project_dir.as_deref().filter(|_| far)?;
-    Some(Box::new(Here(decisions(project).ok()?)))
+    Some(Box::new(Here(decisions(Some(project)).ok()?)))
 }
 
 /// What is saved for all sessions and for this project.
@@ -34,11 +34,11 @@ pub(super) fn of_project(project: &Path) -> Arc<dyn SavedHere> {
 
 impl SavedHere for OfProject {
     fn read(&self) -> anyhow::Result<Vec<Saved>> {
-        Ok(decisions(&self.0)?.load()?)
+        Ok(decisions(Some(&self.0))?.load()?)
     }
 
     fn follow(&self) -> anyhow::Result<Follow> {
-        let decisions = Arc::new(decisions(&self.0)?);
+        let decisions = Arc::new(decisions(Some(&self.0))?);
         let mut watch = decisions.watch()?;
         let (tell, told) = mpsc::channel(1);
         tokio::spawn(async move {
@@ -62,12 +62,29 @@ impl SavedHere for OfProject {
     }
 }
 
-fn decisions(project: &Path) -> anyhow::Result<Decisions> {
+/// What is saved for all sessions and for this project, as rules of the start.
+pub(super) fn rules(project: &Path) -> anyhow::Result<Vec<RuleGroup>> {
+    let groups = decisions(Some(project))?.load()?.into_iter();
+    let group = |saved: Saved| RuleGroup {
+        verdict: saved.verdict,
+        origin: Origin::Decision,
+        preset: None,
+        entries: vec![saved.entry],
+    };
+    Ok(groups.map(group).collect())
+}
+
+/// What was added to the preset of one of the person's tools.
+pub(super) fn remembered(preset: PresetName) -> anyhow::Result<Vec<Entry>> {
+    Ok(decisions(None)?.remembered(preset)?)
+}
+
+fn decisions(project: Option<&Path>) -> anyhow::Result<Decisions> {
     let directory = config::decisions_dir()?;
     Ok(Decisions::new(DecisionsPlace {
         shown: directory.clone(),
         directory,
-        project: Some(config::project_slug(project)),
+        project: project.map(config::project_slug),
     }))
 }
 
@@ -82,6 +99,15 @@ impl Saves for Here {
     fn save(&self, scope: Scope, verdict: Verdict, entries: &[String]) -> Result<PathBuf, String> {
         let saved = self.0.save(scope, verdict, &parsed(entries)?);
         saved.map_err(|error| error.to_string())
+    }
+
+    fn remember(&self, preset: &str, entry: &str) -> Result<(), String> {
+        let preset = preset
+            .parse::<PresetName>()
+            .map_err(|error| error.to_string())?;
+        let entry = Entry::parse_forced(entry).map_err(|error| error.to_string())?;
+        let remembered = self.0.remember(preset, &entry);
+        remembered.map_err(|error| error.to_string())
     }
 
     fn forget(&self, entries: &[String]) -> Result<(), String> {

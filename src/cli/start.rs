@@ -1,8 +1,9 @@
 //! From what was typed to a session that can be started: what `run` and `up` have in common.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::api::PolicyDocument;
 use crate::config::{self, Unlisted};
 use crate::launcher::{
     CannotRun, Engine, EngineError, Interrupted, KeeperClient, OffLimits, Policy, Project, Purpose,
@@ -13,7 +14,8 @@ use crate::session::{Found, RuntimeDir, live};
 use super::args::start::{RuntimeChoice, StartArgs};
 use super::failure::{Failure, Kind};
 use super::output::{Output, printable};
-use super::{policy, saved};
+use super::policy::{self, Sources};
+use super::{first_run, saved};
 
 /// A session that can be started: everything that was typed is understood, and nothing is made.
 pub(super) struct Prepared {
@@ -21,6 +23,9 @@ pub(super) struct Prepared {
     pub(super) notify_command: Option<Vec<String>>,
     runtime: RuntimeChoice,
     around: Surroundings,
+    sources: Arc<Sources>,
+    /// What the session begins with, until it has begun.
+    first: Arc<Mutex<Option<PolicyDocument>>>,
 }
 
 /// Understands what was typed.
@@ -31,22 +36,32 @@ pub(super) fn prepare(
     command: Vec<String>,
     otherwise: Unlisted,
 ) -> Result<Prepared, Failure> {
-    let flags = policy::Flags::read(&args.allow, &args.asking, otherwise)?;
+    let flags = policy::Flags::read(&args.allow, &args.presets, &args.asking, otherwise)?;
     let env = variables(&args.env)?;
     let volumes = each(&args.volume, |text| text.parse::<VolumeSpec>())?;
     let configured = policy::config()?;
     let runtime_dir = RuntimeDir::open_or_create().map_err(Failure::failed)?;
     let around = Surroundings::of_this_process();
     let off_limits = OffLimits::of_host(&around.sockets(), &own_directories(&runtime_dir)?);
-    let home = std::env::var_os("HOME")
-        .map(PathBuf::from)
-        .filter(|home| home.is_absolute());
+    let home = home();
     let start = path.unwrap_or_else(|| Path::new("."));
     let project = Project::find(start, home.as_deref(), &off_limits).map_err(Failure::usage)?;
-    let policy: Policy = Arc::new(move || {
-        let config = policy::config().map_err(|failure| anyhow::anyhow!(failure.message))?;
-        Ok(policy::document(config, &flags))
+    let sources = Arc::new(Sources {
+        flags,
+        project: Some(project.clone()),
+        file: None,
     });
+    let first = Arc::new(Mutex::new(None));
+    let policy: Policy = {
+        let (sources, first) = (Arc::clone(&sources), Arc::clone(&first));
+        Arc::new(move || {
+            let read = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+            match read {
+                Some(document) => Ok(document),
+                None => read_policy(&sources, &|_| ()),
+            }
+        })
+    };
     Ok(Prepared {
         request: Request {
             decisions: Some(saved::of_project(project.path())),
@@ -72,10 +87,49 @@ pub(super) fn prepare(
             None => RuntimeChoice::of_environment()?,
         },
         around,
+        sources,
+        first,
     })
 }
 
+/// Reads everything that the policy is made of. What there is to say to the person goes to `tell`.
+fn read_policy(sources: &Sources, tell: &dyn Fn(String)) -> anyhow::Result<PolicyDocument> {
+    let gathered = sources
+        .gather()
+        .map_err(|failure| anyhow::anyhow!(failure.message))?;
+    for notice in &gathered.notices {
+        tell(format!("vibepit: {}", printable(notice)));
+    }
+    Ok(gathered.document(&sources.flags))
+}
+
+/// The project around a path, for commands that start nothing.
+pub(super) fn project(path: &Path) -> Result<Project, Failure> {
+    let runtime_dir = RuntimeDir::open_or_create().map_err(Failure::failed)?;
+    let sockets = Surroundings::of_this_process().sockets();
+    let off_limits = OffLimits::of_host(&sockets, &own_directories(&runtime_dir)?);
+    Project::find(path, home().as_deref(), &off_limits).map_err(Failure::usage)
+}
+
+fn home() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    home.filter(|home| home.is_absolute())
+}
+
 impl Prepared {
+    /// Asks which presets the project is to have, if nobody has said that yet.
+    pub(super) fn first_run(&self, out: &Output) -> Result<(), Failure> {
+        first_run::ask(&self.sources, out)
+    }
+
+    /// Reads the policy that the session begins with, before anything is made.
+    pub(super) fn read_policy(&self, tell: &dyn Fn(String)) -> Result<(), Failure> {
+        let document = read_policy(&self.sources, tell)?;
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        *first = Some(document);
+        Ok(())
+    }
+
     /// The session that its project has already, if it has one.
     ///
     /// # Errors

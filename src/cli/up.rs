@@ -59,6 +59,7 @@ pub(super) async fn run(args: UpArgs, out: &Output) -> Result<ExitCode, Failure>
         ));
         return told(&found.record, out);
     }
+    prepared.first_run(out)?;
     let (mut child, words) = begin()?;
     let mut interrupted = [
         SignalKind::interrupt(),
@@ -155,6 +156,7 @@ async fn stay(prepared: Prepared, out: &Output) -> Result<ExitCode, Failure> {
         let runtime = prepared
             .runtime(&|line| upwards.say(&Word::Note(line)))
             .await?;
+        prepared.read_policy(&|line| upwards.say(&Word::Note(line)))?;
         keep(&runtime, &prepared.request, &upwards).await?;
         Ok::<_, Failure>(())
     };

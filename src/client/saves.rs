@@ -11,6 +11,9 @@ pub trait Saves: Send + Sync {
     /// Saves what was decided, and says where; an error is one sentence.
     fn save(&self, scope: Scope, verdict: Verdict, entries: &[String]) -> Result<PathBuf, String>;
 
+    /// Adds an entry to what a preset of the person's tools opens; an error is one sentence.
+    fn remember(&self, preset: &str, entry: &str) -> Result<(), String>;
+
     /// Takes back what was saved of these entries; an error is one sentence.
     fn forget(&self, entries: &[String]) -> Result<(), String>;
 }
@@ -34,7 +37,16 @@ impl Client {
     }
 
     pub(super) fn save_decided(&self, body: &DecideBody, mut decided: Decided) -> Decided {
-        let entries: Vec<String> = decided.entry.iter().cloned().collect();
+        let entries: Vec<String> = match decided.entries.is_empty() {
+            true => decided.entry.iter().cloned().collect(),
+            false => decided.entries.clone(),
+        };
+        if let (Some(_), Some(saves)) = (&decided.remember_error, &self.saves)
+            && let (Some(preset), Some(entry)) = (&body.preset, &decided.entry)
+        {
+            decided.remember_error = saves.remember(preset, entry).err();
+            decided.remembered_under = decided.remember_error.is_none().then(|| preset.clone());
+        }
         if decided.save_error.is_some()
             && let Some(kept) = self.save(body.scope, decided.verdict, &entries)
         {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::policy::{Entry, SniCheck, parse_allow_cidr};
+use crate::policy::{Entry, PresetName, SniCheck, parse_allow_cidr};
 
 use super::toml::{Reader, Wrong};
 
@@ -40,6 +40,17 @@ pub struct Config {
     pub unattended_timeout: Option<Duration>,
     /// A program and its arguments, run on the host for each request that waits.
     pub notify_command: Option<Vec<String>>,
+    /// Presets that are opened. An empty list says that there are none.
+    pub presets: Option<Vec<PresetName>>,
+}
+
+/// Whose a file is, which says what may stand in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// The person's own.
+    Person,
+    /// A project's, which whoever works on the project has written.
+    Repository,
 }
 
 /// What becomes of a request that no rule covers.
@@ -105,8 +116,20 @@ impl Config {
         Self::parse(&text, path)
     }
 
+    /// Reads the text of a project's file, in which nothing may stand that opens this machine.
+    ///
+    /// # Errors
+    /// When it holds something that it must not.
+    pub fn of_repository(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        Self::parse_as(Owner::Repository, text, path)
+    }
+
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        Self::read(text).map_err(|Wrong { at, what }| {
+        Self::parse_as(Owner::Person, text, path)
+    }
+
+    fn parse_as(owner: Owner, text: &str, path: &Path) -> Result<Self, ConfigError> {
+        Self::read(owner, text).map_err(|Wrong { at, what }| {
             let before = text.get(..at.min(text.len())).unwrap_or_default();
             let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
             ConfigError::Content {
@@ -118,11 +141,21 @@ impl Config {
         })
     }
 
-    fn read(text: &str) -> Result<Self, Wrong> {
+    fn read(owner: Owner, text: &str) -> Result<Self, Wrong> {
         let mut config = Self::default();
         let mut file = Reader::new(text);
         while let Some((at, key)) = file.key()? {
             match &*key {
+                own if owner == Owner::Repository && PERSONS_OWN.contains(&own) => {
+                    let what = format!(
+                        "a project must not say {own}, which opens this machine or runs what it \
+                         names: take it out here, and say it in your own config.toml if you mean it"
+                    );
+                    return Err(Wrong { at, what });
+                }
+                "presets" => {
+                    config.presets = Some(file.list(|item| item.text(str::parse::<PresetName>))?);
+                }
                 "allow" => config.allow = file.list(|item| item.text(str::parse::<Entry>))?,
                 "deny" => config.deny = file.list(|item| item.text(str::parse::<Entry>))?,
                 "allow_cidr" => {
@@ -153,10 +186,6 @@ impl Config {
                     }
                     config.notify_command = Some(command);
                 }
-                later if LATER.contains(&later) => {
-                    let what = format!("this version does not have {later} yet: take it out");
-                    return Err(Wrong { at, what });
-                }
                 other => {
                     let what = format!(
                         "there is no setting {other:?}; there are {}",
@@ -171,9 +200,10 @@ impl Config {
 }
 
 /// What may stand in the file.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "allow",
     "deny",
+    "presets",
     "allow_cidr",
     "allow_host_ports",
     "upstream_dns",
@@ -185,8 +215,15 @@ const KEYS: [&str; 11] = [
     "notify_command",
 ];
 
-/// What the design has and this version does not do: to accept it would promise it.
-const LATER: [&str; 1] = ["presets"];
+/// What a project's file must not say: addresses and ports of this machine and its network, who
+/// answers for names, and programs that are run or fetched outside of the sandbox.
+const PERSONS_OWN: [&str; 5] = [
+    "allow_cidr",
+    "allow_host_ports",
+    "upstream_dns",
+    "image",
+    "notify_command",
+];
 
 fn port(digits: &str) -> Result<u16, String> {
     match digits.parse() {
@@ -306,12 +343,36 @@ mod tests {
     #[test]
     fn what_is_not_known_or_not_there_yet_is_an_error() {
         assert!(refused("alow = []").contains("no setting \"alow\""));
-        assert!(refused("presets = [\"x\"]").contains("yet"));
+        let error = refused("presets = [\n  \"github\", \"gihub\"]");
+        assert!(
+            error.starts_with("c.toml:2:13: ") && error.contains("github?"),
+            "{error}"
+        );
         assert!(refused("unlisted_domain_behavior = \"ask\"").contains("request_approval"));
         for text in ["", "0s", "5", "25h", "-1s", "1d", "1.5h"] {
             let error = refused(&format!("approval_timeout = \"{text}\""));
             assert!(error.contains("from 1s to 24h"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_project_must_not_say_what_opens_the_machine() {
+        for (key, value) in [
+            ("allow_cidr", "[\"10.0.0.0/8\"]"),
+            ("allow_host_ports", "[5432]"),
+            ("upstream_dns", "[\"192.0.2.1\"]"),
+            ("image", "\"x\""),
+            ("notify_command", "[\"x\"]"),
+        ] {
+            let text = format!("allow = []\n{key} = {value}\n");
+            assert!(Config::parse(&text, Path::new("c.toml")).is_ok());
+            let refused = Config::of_repository(&text, Path::new("p.toml"));
+            let error = refused.expect_err(key).to_string();
+            assert!(error.starts_with("p.toml:2:1: "), "{error}");
+            assert!(error.contains(key), "{error}");
+        }
+        let text = "allow = [\"a.test\"]\npresets = [\"github\"]\napproval_timeout = \"5m\"\n";
+        assert!(Config::of_repository(text, Path::new("p.toml")).is_ok());
     }
 
     #[test]

@@ -1,12 +1,16 @@
-//! The person's configuration: where its files are, and what they say. Reads files; knows neither
-//! sessions nor proxies.
+//! The person's configuration: where its files are, and what they say; what the person said about a
+//! project; and what the person's tools say. Knows neither sessions nor proxies.
 
 mod file;
+mod kept;
 mod paths;
+mod project;
 mod toml;
+pub mod tools;
 
 pub use file::{Config, ConfigError, Unlisted, patience};
 pub use paths::{
     PathError, audit_dir, config_file, decisions_dir, discard_audit_dir, home_dir, own_state_dir,
     project_slug, state_dir,
 };
+pub use project::{KeptError, choose, chosen, trust, trusted, untrust};

@@ -133,6 +133,14 @@ pub fn project_slug(project: &Path) -> String {
     format!("{}-{hash}", slug.trim_matches('-'))
 }
 
+/// A directory below `$XDG_STATE_HOME/vibepit`, made 0700 if it is not there.
+///
+/// # Errors
+/// As [`audit_dir`].
+pub(super) fn kept_dir(name: &str) -> Result<PathBuf, PathError> {
+    state_directory(&[name])
+}
+
 /// A directory of vibepit's state, by the names on the way to it. Nobody else may enter any.
 fn state_directory(names: &[&str]) -> Result<PathBuf, PathError> {
     let vibepit = state_dir()?;

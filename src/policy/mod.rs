@@ -11,6 +11,7 @@ mod index;
 mod name;
 mod pattern;
 mod ports;
+mod presets;
 #[cfg(test)]
 mod properties;
 mod resemble;
@@ -26,6 +27,7 @@ pub use host::{Host, HostError, Target, TargetError};
 pub use name::Name;
 pub use pattern::{Pattern, Wildcard};
 pub use ports::Ports;
+pub use presets::{NoPreset, Preset, PresetName, Tool};
 pub use resemble::resembled;
 pub use rules::{Expiry, Rule, RuleSet};
 pub use suggest::{registrable, suggested_pattern};

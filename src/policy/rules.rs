@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::entry::Entry;
 use super::host::{Host, Target};
 use super::index::{Index, Run};
+use super::presets::PresetName;
 use super::verdict::{Origin, Scope, Verdict};
 
 /// An entry with what is said of it, by whom and for how long.
@@ -25,6 +26,8 @@ pub struct Rule {
     pub scope: Scope,
     /// When it ends before its scope does.
     pub expires: Option<Box<Expiry>>,
+    /// The preset it came with.
+    pub preset: Option<PresetName>,
     hits: AtomicU64,
 }
 
@@ -46,6 +49,7 @@ impl Rule {
             origin,
             scope,
             expires: None,
+            preset: None,
             hits: AtomicU64::new(0),
         }
     }

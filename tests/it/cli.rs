@@ -386,7 +386,10 @@ fn a_configuration_is_checked_with_line_and_column() {
     let (good, file) = check("allow = [\"a.test\", \"*.b.test:443\"]\ndeny = [\"c.test\"]\n");
     assert_eq!(
         good.ok(),
-        format!("{} can be used: 2 to allow, 1 to deny\n", file.display())
+        format!(
+            "{} can be used: 2 to allow, 1 to deny, 0 presets\n",
+            file.display()
+        )
     );
     for (text, place, what) in [
         (
@@ -404,7 +407,8 @@ fn a_configuration_is_checked_with_line_and_column() {
             "1:28",
             "request_approval",
         ),
-        ("presets = [\"x\"]\n", "1:1", "yet"),
+        ("sni_check = \"log\"\n", "1:1", "yet"),
+        ("presets = [\"gihub\"]\n", "1:12", "github?"),
         ("allow = []\nallow = []\n", "2:1", ""),
         ("# ü\nallow = [\"ü..test\"]\n", "2:10", ""),
     ] {

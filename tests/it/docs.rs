@@ -90,7 +90,9 @@ fn every_example_of_the_help_can_be_typed() {
         .map(|name| vec![name])
         .collect();
     pages.push(vec![]);
-    pages.push(vec!["config".to_owned(), "check".to_owned()]);
+    for page in ["config init", "config check", "config show", "presets show"] {
+        pages.push(page.split(' ').map(str::to_owned).collect());
+    }
     let help = |mut page: Vec<String>| {
         page.push("--help".to_owned());
         home.cli(&page).ok()

@@ -113,6 +113,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("notify", "session"),
     ("notify", "proxy"),
     ("toml_parser", "config"),
+    ("toml", "config"),
     ("toml", "proxy"),
     ("landlock", "inside"),
     ("seccompiler", "inside"),

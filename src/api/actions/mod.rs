@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Entry, Scope, Target, Verdict};
+use crate::policy::{Entry, NoPreset, PresetName, Scope, Target, Verdict};
 
 use super::query::{Query, number};
 use super::{DecideBody, Decision, Fault};
@@ -321,18 +321,41 @@ impl Route {
                 "a reason goes with a denial, and not with an approval",
             ));
         }
+        let preset = body.preset.map(|name| preset(&name)).transpose()?;
+        if preset.is_some() {
+            let wrong = match (verdict, scope) {
+                (Verdict::Deny, _) => Some("a preset is approved, and not denied: leave it out"),
+                (_, Scope::Once) => Some(
+                    "scope once is for the request itself: leave the preset out, or choose session, \
+                     project or global",
+                ),
+                _ if pattern.is_some() => {
+                    Some("a preset and a pattern are two decisions: leave one of them out")
+                }
+                _ => None,
+            };
+            if let Some(wrong) = wrong {
+                return Err(Fault::bad_request(wrong));
+            }
+        }
         Ok(Action::Decide {
             id,
             decision: Decision {
                 verdict,
                 scope,
                 pattern,
+                preset,
                 ttl,
                 reason: body.reason,
                 confirmed: body.confirm_wildcard,
             },
         })
     }
+}
+
+fn preset(name: &str) -> Result<PresetName, Fault> {
+    name.parse()
+        .map_err(|error: NoPreset| Fault::bad_request(error.to_string()))
 }
 
 fn addition(body: &[u8]) -> Result<Addition, Fault> {

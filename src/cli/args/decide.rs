@@ -72,6 +72,7 @@ impl DenyArgs {
             all: self.all,
             scope,
             pattern: None,
+            preset: None,
             ttl: self.ttl,
             reason: self.reason,
             yes: false,
@@ -121,6 +122,11 @@ pub(in crate::cli) struct DecideArgs {
     /// A pattern that covers the host, such as *.example.com, in its place.
     #[arg(long, value_name = "PATTERN")]
     pub(in crate::cli) pattern: Option<String>,
+    /// All of a preset, in its place; `vibepit pending` says which it belongs to.
+    ///
+    /// A preset of your own tools (cargo, pip, npm, apt) remembers a host that it did not have.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["pattern", "all"])]
+    pub(in crate::cli) preset: Option<String>,
     /// For how long: 90s, 10m, 2h, 1d; with scope session.
     #[arg(long = "for", value_name = "TIME")]
     pub(in crate::cli) ttl: Option<String>,

@@ -11,7 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use self::decide::{AddArgs, DecideArgs, DenyArgs, PendingArgs, RevokeArgs};
-use self::start::{ConnectArgs, DownArgs, ExecArgs, RunArgs, RuntimeChoice, UpArgs};
+use self::start::{ConnectArgs, DownArgs, ExecArgs, PresetArgs, RunArgs, RuntimeChoice, UpArgs};
 use super::examples;
 
 /// Run a coding agent in a sandbox, and decide live what it may reach.
@@ -217,6 +217,19 @@ pub(super) enum Command {
     /// List the connections that are open.
     #[command(after_long_help = examples::CONNECTIONS)]
     Connections(Reach),
+    /// List the presets: named sets of hosts that one word opens.
+    ///
+    /// Those of cargo, pip, npm and apt have no host of their own: the tools of this machine are
+    /// asked where their packages come from, so that a company's mirror is what is opened.
+    #[command(after_long_help = examples::PRESETS)]
+    Presets(PresetsArgs),
+    /// Have sessions of a project honour its .vibepit/config.toml, as it is now.
+    ///
+    /// Shows how it differs from what was trusted last, and asks. When it changes, it is not
+    /// honoured until it is trusted anew. What opens this machine is never taken from it:
+    /// allow_cidr, allow_host_ports, upstream_dns, image, notify_command.
+    #[command(after_long_help = examples::TRUST)]
+    Trust(TrustArgs),
     /// Look at the configuration.
     Config {
         #[command(subcommand)]
@@ -328,8 +341,55 @@ pub(super) struct AuditArgs {
     pub(super) event: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct PresetsArgs {
+    #[command(subcommand)]
+    pub(super) command: Option<PresetsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PresetsCommand {
+    /// Show what a preset opens, and who says that it is needed.
+    ///
+    /// A preset of a tool asks it anew.
+    #[command(after_long_help = examples::PRESETS_SHOW)]
+    Show(PresetsShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PresetsShowArgs {
+    /// Which preset.
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TrustArgs {
+    /// The project: a directory; its git root is what is meant.
+    #[arg(value_name = "PATH")]
+    pub(super) path: Option<PathBuf>,
+    /// Only show the file, beside what was trusted last.
+    #[arg(long)]
+    pub(super) show: bool,
+    /// Trust it no more.
+    #[arg(long, conflicts_with_all = ["show", "yes"])]
+    pub(super) revoke: bool,
+    /// Do not ask.
+    #[arg(long, conflicts_with = "show")]
+    pub(super) yes: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
+    /// Write a configuration to begin with, in which every line is a comment.
+    ///
+    /// One that is there stays as it is.
+    #[command(after_long_help = examples::CONFIG_INIT)]
+    Init,
+    /// Show what files say in a project; with --effective, all that holds in a session of it.
+    #[command(after_long_help = examples::CONFIG_SHOW)]
+    Show(ConfigShowArgs),
     /// Say whether a configuration can be used; errors name line and column.
     #[command(after_long_help = examples::CONFIG_CHECK)]
     Check(ConfigCheckArgs),
@@ -340,6 +400,16 @@ pub(super) struct ConfigCheckArgs {
     /// The file; without one, the person's own.
     #[arg(value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigShowArgs {
+    /// Also presets, host by host, saved decisions, and what nobody has said otherwise.
+    #[arg(long)]
+    pub(super) effective: bool,
+    /// The project: a directory; its git root is what is meant.
+    #[arg(value_name = "PATH")]
+    pub(super) path: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -408,6 +478,8 @@ pub(super) struct ProxyArgs {
     /// Allow this entry for as long as the proxy runs.
     #[arg(long, value_name = "ENTRY", conflicts_with = "stdin")]
     pub(super) allow: Vec<String>,
+    #[command(flatten)]
+    pub(super) presets: PresetArgs,
     #[command(flatten)]
     pub(super) asking: AskArgs,
 

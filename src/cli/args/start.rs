@@ -35,6 +35,8 @@ pub(in crate::cli) struct StartArgs {
     #[arg(long, value_name = "ENTRY")]
     pub(in crate::cli) allow: Vec<String>,
     #[command(flatten)]
+    pub(in crate::cli) presets: PresetArgs,
+    #[command(flatten)]
     pub(in crate::cli) asking: AskArgs,
     /// Set a variable in the sandbox; a NAME alone passes its value on.
     #[arg(long, short, value_name = "NAME[=VALUE]")]
@@ -77,12 +79,26 @@ pub(in crate::cli) struct StartArgs {
     pub(in crate::cli) allow_userns: bool,
 }
 
+/// Named sets of hosts.
+#[derive(Debug, Default, PartialEq, Eq, Args)]
+pub(in crate::cli) struct PresetArgs {
+    /// Open this preset for the session; `vibepit presets` lists them.
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) preset: Vec<String>,
+    /// Open no preset, whatever config.toml and the first start in the project said, and ask about
+    /// none.
+    #[arg(long, conflicts_with = "preset")]
+    pub(in crate::cli) no_presets: bool,
+}
+
 impl StartArgs {
     /// The first of these options that was given, but for variables: those are a command's.
     pub(in crate::cli) fn given(&self) -> Option<&'static str> {
         let asking = &self.asking;
         let given = [
             (!self.allow.is_empty(), "--allow"),
+            (!self.presets.preset.is_empty(), "--preset"),
+            (self.presets.no_presets, "--no-presets"),
             (asking.ask, "--ask"),
             (asking.reject, "--reject"),
             (asking.approval_timeout.is_some(), "--approval-timeout"),

@@ -5,8 +5,8 @@ mod launched;
 mod relay;
 mod signals;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use time::OffsetDateTime;
 
@@ -14,7 +14,7 @@ use crate::api::{
     AuditPlace, ControlPoints, DecisionsPlace, Document, DoorAddresses, Doors, HostAccess,
     Identity, PolicyDocument, audit_file_name,
 };
-use crate::config::{self, Config, Unlisted};
+use crate::config::{self, Unlisted};
 use crate::launcher::{pki, resolvers};
 use crate::proxy::{Proxy, Reload};
 use crate::session::{self, Control, Record, RuntimeDir, SessionDir, SessionId};
@@ -24,7 +24,7 @@ use super::args::ProxyArgs;
 use super::attendants::Attendants;
 use super::failure::Failure;
 use super::output::{Output, printable};
-use super::policy;
+use super::policy::{self, Sources};
 
 pub(super) async fn run(args: ProxyArgs, out: &Output) -> Result<ExitCode, Failure> {
     if let Some(control) = args.relay {
@@ -49,12 +49,14 @@ fn door_addresses(args: &ProxyArgs) -> DoorAddresses {
 
 /// A session like any other, without a sandbox.
 async fn by_hand(args: ProxyArgs, out: &Output) -> Result<ExitCode, Failure> {
-    let source = Source {
+    let otherwise = Unlisted::RequestApproval;
+    let source = Source(Sources {
+        flags: policy::Flags::read(&args.allow, &args.presets, &args.asking, otherwise)?,
+        project: None,
         file: args.config.clone(),
-        flags: policy::Flags::read(&args.allow, &args.asking, Unlisted::RequestApproval)?,
-    };
+    });
     // What cannot be used is told before anything is made.
-    let (policy, notify_command) = source.read()?;
+    let (policy, notify_command) = source.read(&|notice| out.note(printable(notice)))?;
     let runtime = RuntimeDir::open_or_create().map_err(Failure::failed)?;
     session::reap(&runtime).await.map_err(Failure::failed)?;
     let id = SessionId::random()?;
@@ -116,10 +118,17 @@ async fn serve_by_hand(
     };
     // Before a door opens, so that no signal finds the session half made and unguarded.
     let mut signals = Signals::new()?;
+    let source = Arc::new(source);
     let reload: Reload = Box::new(move || {
-        let policy = source.read().map(|read| read.0);
-        let policy = policy.map_err(|failure| failure.message);
-        Box::pin(std::future::ready(policy))
+        let source = Arc::clone(&source);
+        // Tools may have to be asked, which takes its time. Whoever asked for a reload hears of its
+        // failure alone.
+        let read = move || source.read(&|_| ()).map_err(|failure| failure.message);
+        Box::pin(async move {
+            let read = tokio::task::spawn_blocking(read).await;
+            let (policy, _) = read.map_err(|error| error.to_string())??;
+            Ok(policy)
+        })
     });
     let proxy = match Proxy::start(document, reload, None).await {
         Ok(proxy) => proxy,
@@ -189,20 +198,17 @@ async fn serve_by_hand(
 }
 
 /// Where the rules of a proxy started by hand come from.
-struct Source {
-    file: Option<PathBuf>,
-    flags: policy::Flags,
-}
+struct Source(Sources);
 
 impl Source {
     /// What the session admits, and the person's notify_command.
-    fn read(&self) -> Result<(PolicyDocument, Option<Vec<String>>), Failure> {
-        let mut config = match &self.file {
-            Some(file) => Config::load_named(file).map_err(policy::invalid)?,
-            None => policy::config()?,
-        };
-        let notify_command = config.notify_command.take();
-        let mut document = policy::document(config, &self.flags);
+    fn read(&self, tell: &dyn Fn(&str)) -> Result<(PolicyDocument, Option<Vec<String>>), Failure> {
+        let mut gathered = self.0.gather()?;
+        let notify_command = gathered.config.notify_command.take();
+        for notice in gathered.notices.drain(..) {
+            tell(&notice);
+        }
+        let mut document = gathered.document(&self.0.flags);
         if document.upstream_dns.is_empty() {
             document.upstream_dns = resolvers::of_this_host();
         }

@@ -7,11 +7,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::api::{Added, Addition, Decided, Decision, Fault, Revoked};
-use crate::policy::{Entry, Pattern, Scope, Target, Verdict};
+use crate::policy::{Entry, Pattern, PresetName, Scope, Target, Verdict};
 use crate::proxy::gate::AddedRules;
 use crate::proxy::queue::Answer;
 
 use super::State;
+
+/// Why a session on another machine saves nothing itself.
+const NO_PLACE: &str = "this session has no place for saved decisions: vibepit's own commands save \
+                        them on the machine where it was started";
 
 /// How saving went: the scope that holds, and where it stands or why it does not.
 struct Saving {
@@ -99,8 +103,8 @@ pub(super) async fn decide(
         };
         let claimed = state.gate.queue.claim(&id, verdict, scope, &actor)?;
         let target = claimed.target().clone();
-        let entry = match covers {
-            Some(entry) => entry,
+        let entries = match covers {
+            Some(entries) => entries,
             None => state.covered_by(&target, &decision)?,
         };
         let mut decided = Decided {
@@ -110,6 +114,9 @@ pub(super) async fn decide(
             verdict,
             scope,
             entry: None,
+            entries: Vec::new(),
+            remembered_under: None,
+            remember_error: None,
             released: 0,
             saved_to: None,
             save_error: None,
@@ -118,7 +125,9 @@ pub(super) async fn decide(
         };
         if scope != Scope::Once {
             let _turn = state.ledger.turn().await;
-            let entries = vec![entry];
+            if let Some(preset) = decision.preset {
+                state.remember(preset, &target, &mut decided).await;
+            }
             let saving = state.save(scope, verdict, &entries).await;
             let addition = Addition {
                 entries,
@@ -136,7 +145,11 @@ pub(super) async fn decide(
                 }
                 Err(fault) => decided.save_error = Some(fault.detail),
             }
-            decided.entry = addition.entries.first().map(Entry::to_string);
+            let mut entries = addition.entries.iter().map(Entry::to_string);
+            decided.entry = entries.next();
+            if decision.preset.is_some() {
+                decided.entries = decided.entry.iter().cloned().chain(entries).collect();
+            }
             decided.scope = saving.scope;
             decided.saved_to = saving.to;
             decided.save_error = decided.save_error.or(saving.error);
@@ -156,13 +169,15 @@ pub(super) async fn decide(
 }
 
 impl State {
-    /// What a decision covers: the target itself, or a pattern that the target is part of.
-    fn covered_by(&self, target: &Target, decision: &Decision) -> Result<Entry, Fault> {
+    /// What a decision covers: the target itself, or a pattern or a preset that it is part of. The
+    /// entry that covers the target is the first.
+    fn covered_by(&self, target: &Target, decision: &Decision) -> Result<Vec<Entry>, Fault> {
         self.can_hold(decision.scope)?;
+        if let Some(preset) = decision.preset {
+            return self.preset_with(preset, target);
+        }
         let Some(entry) = &decision.pattern else {
-            return Entry::for_target(target).ok_or_else(|| {
-                Fault::bad_request(format!("{target} cannot be written as a rule"))
-            });
+            return Ok(vec![as_entry(target)?]);
         };
         // A pattern says which hosts; without a port, it means the one that was asked for.
         let entry = entry.reaching(target.port);
@@ -180,7 +195,45 @@ impl State {
                 &self.seen_by(&entry),
             ));
         }
-        Ok(entry)
+        Ok(vec![entry])
+    }
+
+    /// All of a preset. One of the person's own tools takes the target in, where it has it not.
+    fn preset_with(&self, preset: PresetName, target: &Target) -> Result<Vec<Entry>, Fault> {
+        let mut entries = self.gate.entries_of(preset);
+        let covers = |entry: &Entry| entry.covers(&target.host, target.port);
+        match entries.iter().position(covers) {
+            Some(at) => entries.swap(0, at),
+            None if preset.preset().tool.is_some() => entries.insert(0, as_entry(target)?),
+            None => {
+                let opens: Vec<_> = entries.iter().map(Entry::to_string).collect();
+                return Err(Fault::bad_request(format!(
+                    "{target} is not in the preset {preset}, which opens {}; leave the preset out",
+                    opens.join(", ")
+                )));
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Adds what a tool of the person's did not tell to what its preset opens from now on.
+    async fn remember(&self, preset: PresetName, target: &Target, decided: &mut Decided) {
+        let known = self.gate.entries_of(preset);
+        let covers = |entry: &Entry| entry.covers(&target.host, target.port);
+        let Some(entry) = Entry::for_target(target).filter(|_| !known.iter().any(covers)) else {
+            return;
+        };
+        let outcome = match &self.decisions {
+            Some(decisions) => {
+                let decisions = Arc::clone(decisions);
+                blocking(move || decisions.remember(preset, &entry)).await
+            }
+            None => Err(NO_PLACE.to_owned()),
+        };
+        match outcome {
+            Ok(()) => decided.remembered_under = Some(preset.to_string()),
+            Err(why) => decided.remember_error = Some(why),
+        }
     }
 
     /// Hosts that were asked for already and that a pattern would cover, those first that were
@@ -230,11 +283,7 @@ impl State {
                 let (decisions, entries) = (Arc::clone(decisions), entries.to_vec());
                 blocking(move || decisions.save(scope, verdict, &entries)).await
             }
-            None => Err(
-                "this session has no place for saved decisions: vibepit's own commands save them \
-                 on the machine where it was started"
-                    .to_owned(),
-            ),
+            None => Err(NO_PLACE.to_owned()),
         };
         match outcome {
             Ok(path) => Saving {
@@ -267,6 +316,11 @@ impl State {
         };
         Ok((added, closed))
     }
+}
+
+fn as_entry(target: &Target) -> Result<Entry, Fault> {
+    Entry::for_target(target)
+        .ok_or_else(|| Fault::bad_request(format!("{target} cannot be written as a rule")))
 }
 
 /// Runs to its end even if the client goes away: a decision is not made by half.

@@ -20,7 +20,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use crate::api::{DecisionsPlace, Saved};
-use crate::policy::{Entry, Scope, Verdict};
+use crate::policy::{Entry, PresetName, Scope, Verdict};
 
 use self::file::Content;
 pub use self::watch::Watch;
@@ -100,7 +100,7 @@ impl Decisions {
         Ok(self.place.shown.join(name))
     }
 
-    /// Takes entries out of both files, whatever their verdict. Blocks as [`Self::save`] does.
+    /// Takes entries out of all files, whatever their verdict. Blocks as [`Self::save`] does.
     ///
     /// # Errors
     /// When that is not possible.
@@ -110,7 +110,34 @@ impl Decisions {
                 self.change(&name, |content| content.take(entries))?;
             }
         }
+        for preset in PresetName::all().filter(|name| name.preset().tool.is_some()) {
+            let name = of_preset(preset);
+            if self.place.directory.join(&name).exists() {
+                self.change(&name, |content| content.take(entries))?;
+            }
+        }
         Ok(())
+    }
+
+    /// Adds an entry to what a preset of one of the person's tools opens. Blocks as [`Self::save`]
+    /// does.
+    ///
+    /// # Errors
+    /// When that is not possible; the file is as it was.
+    pub fn remember(&self, preset: PresetName, entry: &Entry) -> Result<(), DecisionsError> {
+        self.make_directories()?;
+        let entries = std::slice::from_ref(entry);
+        self.change(&of_preset(preset), |content| {
+            content.put(Verdict::Allow, entries)
+        })
+    }
+
+    /// What was added to a preset.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn remembered(&self, preset: PresetName) -> Result<Vec<Entry>, DecisionsError> {
+        Ok(self.read(&of_preset(preset))?.allow)
     }
 
     /// Tells when one of the files may have changed.
@@ -167,6 +194,7 @@ impl Decisions {
         for directory in [
             self.place.directory.clone(),
             self.place.directory.join("projects"),
+            self.place.directory.join("presets"),
         ] {
             match DirBuilder::new().mode(0o700).create(&directory) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -206,6 +234,11 @@ impl Decisions {
             }
         }
     }
+}
+
+/// The file of what was added to a preset, below the directory.
+fn of_preset(preset: PresetName) -> PathBuf {
+    Path::new("presets").join(format!("{preset}.toml"))
 }
 
 #[cfg(test)]
@@ -251,6 +284,22 @@ mod tests {
         assert_eq!(Decisions::new(place).load().unwrap(), [a]);
         let mode = fs::metadata(directory.path().join("global.toml")).unwrap();
         assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_is_remembered_under_a_preset_is_no_decision_and_is_forgotten_like_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let ours = decisions(directory.path());
+        let npm: PresetName = "npm".parse().unwrap();
+        assert_eq!(ours.remembered(npm).unwrap(), []);
+        ours.remember(npm, &entry("files.test:443")).unwrap();
+        ours.remember(npm, &entry("files.test:443")).unwrap();
+        assert_eq!(ours.remembered(npm).unwrap(), [entry("files.test:443")]);
+        assert_eq!(ours.load().unwrap(), []);
+        let pip: PresetName = "pip".parse().unwrap();
+        assert_eq!(ours.remembered(pip).unwrap(), []);
+        ours.forget(&[entry("files.test:443")]).unwrap();
+        assert_eq!(ours.remembered(npm).unwrap(), []);
     }
 
     #[test]
@@ -332,6 +381,10 @@ mod tests {
         });
         assert_eq!(ours.load().unwrap().len(), 8);
         let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
-        assert_eq!(left.len(), 3, "the file, the lock, projects: {left:?}");
+        assert_eq!(
+            left.len(),
+            4,
+            "the file, the lock, projects, presets: {left:?}"
+        );
     }
 }

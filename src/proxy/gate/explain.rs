@@ -37,7 +37,7 @@ impl Gate {
             ),
             Judgement::Allow(which) => {
                 let rule = snapshot.rule(which);
-                let from = rule.map_or_else(String::new, |rule| rule.origin.to_string());
+                let from = rule.map_or_else(String::new, |rule| view(rule).came_from());
                 let says = format!(
                     "the rule \"allow {}\" ({from}) covers it",
                     snapshot.entry(which)
@@ -92,6 +92,7 @@ pub(super) fn view(rule: &Rule) -> RuleView {
         entry: rule.entry.to_string(),
         verdict: rule.verdict,
         origin: rule.origin,
+        preset: rule.preset.map(|preset| preset.to_string()),
         scope: rule.scope,
         expires_at: rule.expires.as_ref().map(|expiry| expiry.shown.clone()),
         hits: rule.hits(),

@@ -105,6 +105,7 @@ mod tests {
     /// Rules of a file and rules of flags; `!` makes a deny. Port 5432 of the host is open.
     fn snapshot(files: &[&str], flags: &[&str]) -> Snapshot {
         let group = |origin, text: &&str| RuleGroup {
+            preset: None,
             verdict: match text.strip_prefix('!') {
                 Some(_) => Verdict::Deny,
                 None => Verdict::Allow,

@@ -11,6 +11,7 @@
 mod change;
 mod explain;
 mod judge;
+mod offers;
 mod refusal;
 mod snapshot;
 
@@ -111,7 +112,8 @@ impl Gate {
         if let (Judgement::Unlisted, Some(asking)) = (&judgement, snapshot.asking()) {
             // What waits holds on to no rules.
             drop(snapshot);
-            answer = Some(self.queue.ask(&target, door, asking).await);
+            let offers = || self.rules.load().offers(&target);
+            answer = Some(self.queue.ask(&target, door, asking, offers).await);
             snapshot = self.rules.load_full();
             judgement = snapshot.judge(&target, Instant::now());
         }

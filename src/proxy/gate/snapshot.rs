@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::api::{Asking, PolicyDocument, RuleGroup};
+use crate::api::{Asking, PolicyDocument, RuleGroup, ToldPreset};
 use crate::policy::{Origin, Rule, RuleSet, Scope, Screen, SniCheck, Target};
 
 /// All that a decision depends on, at one moment.
@@ -26,6 +26,8 @@ pub(super) struct Files {
     host_ports: Vec<u16>,
     asking: Option<Asking>,
     sni_check: SniCheck,
+    /// Presets whose entries the person's own tools told.
+    presets: Vec<ToldPreset>,
 }
 
 /// Which rule of a snapshot.
@@ -60,6 +62,7 @@ impl Files {
             host_ports: document.allow_host_ports,
             asking: document.asking,
             sni_check: document.sni_check,
+            presets: document.presets,
         };
         (files, flags)
     }
@@ -136,6 +139,11 @@ impl Snapshot {
         self.files.sni_check
     }
 
+    /// Presets whose entries the person's own tools told.
+    pub(super) fn presets(&self) -> &[ToldPreset] {
+        &self.files.presets
+    }
+
     /// The ports of the host's loopback that are open.
     pub(super) fn host_ports(&self) -> &[u16] {
         &self.files.host_ports
@@ -210,7 +218,8 @@ fn parted_by_layer(groups: Vec<RuleGroup>) -> (Vec<Rule>, Vec<Arc<Rule>>) {
             Origin::Preset | Origin::Config | Origin::Decision => Scope::Global,
         };
         for entry in group.entries {
-            let rule = Rule::new(entry, group.verdict, group.origin, scope);
+            let mut rule = Rule::new(entry, group.verdict, group.origin, scope);
+            rule.preset = group.preset;
             match group.origin {
                 Origin::Flag => live.push(Arc::new(rule)),
                 _ => fixed.push(rule),
@@ -230,6 +239,7 @@ mod tests {
             rules: vec![RuleGroup {
                 verdict: Verdict::Allow,
                 origin,
+                preset: None,
                 entries: vec![entry.parse().unwrap()],
             }],
             ..PolicyDocument::default()

@@ -6,9 +6,18 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::oneshot;
 
 use super::Answer;
-use crate::api::{Asking, MissedView, Outcome, PendingView, Settled};
+use crate::api::{Asking, MissedView, Outcome, PendingView, PresetOffer, Settled};
 use crate::policy::{Door, Reason, Scope, Target, registrable, suggested_pattern};
 use crate::proxy::ledger::timestamp;
+
+/// What is offered beside the host itself.
+#[derive(Debug, Default)]
+pub(in crate::proxy) struct Offers {
+    /// Presets that the target is listed in.
+    pub(in crate::proxy) presets: Vec<PresetOffer>,
+    /// Presets of the person's tools that it can be added to, where it is listed in none.
+    pub(in crate::proxy) remember_under: Vec<String>,
+}
 
 /// A target that is asked about.
 pub(super) struct Entry {
@@ -17,6 +26,7 @@ pub(super) struct Entry {
     /// What somebody registered of the name.
     pub(super) group: String,
     pub(super) asking: Asking,
+    pub(super) offers: Offers,
     /// When it was asked for first.
     pub(super) first: Instant,
     first_at: SystemTime,
@@ -35,6 +45,7 @@ impl Entry {
             group: registrable(&target.host),
             target,
             asking,
+            offers: Offers::default(),
             first: now,
             first_at: SystemTime::now(),
             doors: Vec::new(),
@@ -114,6 +125,8 @@ impl Entry {
             requested_at: timestamp(self.first_at),
             expires_at: timestamp(self.first_at + self.patience(attended)),
             suggested_pattern: suggested_pattern(&self.target.host),
+            presets: self.offers.presets.clone(),
+            remember_under: self.offers.remember_under.clone(),
         }
     }
 

@@ -22,6 +22,7 @@ use crate::api::{Asking, Fault, MissedView, Outcome, PendingView, Settled};
 use crate::policy::{Door, Reason, Scope, Target, Verdict};
 
 use self::entry::Entry;
+pub(super) use self::entry::Offers;
 use self::missed::Missed;
 use super::ledger::Ledger;
 
@@ -124,8 +125,9 @@ impl Queue {
         target: &Target,
         door: Door,
         asking: Asking,
+        offers: impl FnOnce() -> Offers,
     ) -> Answer {
-        let (answer, _place) = match self.join(target, door, asking) {
+        let (answer, _place) = match self.join(target, door, asking, offers) {
             Ok(joined) => joined,
             Err(answer) => return answer,
         };
@@ -138,6 +140,7 @@ impl Queue {
         target: &Target,
         door: Door,
         asking: Asking,
+        offers: impl FnOnce() -> Offers,
     ) -> Result<(oneshot::Receiver<Answer>, Place), Answer> {
         let now = Instant::now();
         let mut state = self.lock();
@@ -164,6 +167,7 @@ impl Queue {
             Some(entry) => entry.join(ticket, door, sender),
             None => {
                 let mut entry = Entry::new(target.clone(), asking, now);
+                entry.offers = offers();
                 entry.join(ticket, door, sender);
                 entry.told(now);
                 let view = entry.view(self.attended(now));

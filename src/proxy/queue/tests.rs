@@ -14,7 +14,8 @@ async fn those_who_wait_go_on_in_the_order_in_which_they_came() {
     for number in 0..20 {
         let (queue, order, target) = (Arc::clone(&queue), Arc::clone(&order), target.clone());
         tasks.spawn(async move {
-            let answer = queue.ask(&target, Door::Connect, Asking::default()).await;
+            let (door, asking) = (Door::Connect, Asking::default());
+            let answer = queue.ask(&target, door, asking, Offers::default).await;
             assert!(matches!(answer, Answer::Once), "{answer:?}");
             order.lock().unwrap().push(number);
         });

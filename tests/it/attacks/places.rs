@@ -383,6 +383,16 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
         &["REB-013"],
     ),
     (
+        "src/policy/presets/tests.rs",
+        "no_preset_opens_a_service_that_fetches_for_others_or_a_store_that_anybody_rents",
+        &["PIV-006"],
+    ),
+    (
+        "tests/it/trust.rs",
+        "a_projects_settings_hold_once_they_are_trusted_and_no_longer_when_they_have_changed",
+        &["CTL-017"],
+    ),
+    (
         "tests/it/docker_prompt.rs",
         "where_nobody_can_be_asked_a_session_refuses_at_once_and_says_at_its_end_what",
         &["APP-030"],
@@ -415,11 +425,6 @@ pub(super) const LATER: &[(&str, Ids)] = &[
             "WEB-001", "WEB-005", "WEB-006", "WEB-008", "WEB-009", "WEB-011", "WEB-014",
         ],
     ),
-    (
-        "trust in project files, of which none is read yet",
-        &["CTL-017"],
-    ),
-    ("presets", &["PIV-006"]),
     ("doctor", &["BOX-004", "BOX-005", "FS-005"]),
     ("the local runtime", &["BOX-021"]),
     ("remote engines", &["TLS-010", "UDS-017"]),

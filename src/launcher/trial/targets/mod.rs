@@ -41,6 +41,7 @@ pub(super) fn policy() -> Policy {
         let entries = ["0.0.0.0/1:*", "128.0.0.0/1:*", "[::/1]:*", "[8000::/1]:*"];
         Ok(PolicyDocument {
             rules: vec![RuleGroup {
+                preset: None,
                 verdict: Verdict::Allow,
                 origin: Origin::Flag,
                 entries: entries

@@ -61,6 +61,9 @@ _vibepit() {
             vibepit,man)
                 cmd="vibepit__subcmd__man"
                 ;;
+            vibepit,nc)
+                cmd="vibepit__subcmd__nc"
+                ;;
             vibepit,pending)
                 cmd="vibepit__subcmd__pending"
                 ;;
@@ -166,6 +169,9 @@ _vibepit() {
             vibepit__subcmd__help,man)
                 cmd="vibepit__subcmd__help__subcmd__man"
                 ;;
+            vibepit__subcmd__help,nc)
+                cmd="vibepit__subcmd__help__subcmd__nc"
+                ;;
             vibepit__subcmd__help,pending)
                 cmd="vibepit__subcmd__help__subcmd__pending"
                 ;;
@@ -233,7 +239,7 @@ _vibepit() {
 
     case "${cmd}" in
         vibepit)
-            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --preset --no-presets --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --prompt --new --help --version run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections presets trust config pull prune doctor completions man proxy help"
+            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --preset --no-presets --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --prompt --new --help --version run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections presets trust config pull prune doctor completions man proxy nc help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -751,7 +757,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help)
-            opts="run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections presets trust config pull prune doctor completions man proxy help"
+            opts="run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections presets trust config pull prune doctor completions man proxy nc help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1016,6 +1022,20 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vibepit__subcmd__help__subcmd__nc)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vibepit__subcmd__help__subcmd__pending)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1258,6 +1278,28 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vibepit__subcmd__nc)
+            opts="-v -q -h --socks5 --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socks5)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vibepit__subcmd__pending)
             opts="-w -v -q -h --session --tcp --addr --watch --missed --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1363,7 +1405,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__proxy)
-            opts="-v -q -h --http --dns --control --tcp --config --allow --preset --no-presets --ask --reject --approval-timeout --name --stdin --hand-over --relay --patience --json --color --verbose --quiet --help"
+            opts="-v -q -h --http --socks5 --dns --plain --tls --control --tcp --config --allow --preset --no-presets --ask --reject --approval-timeout --name --stdin --hand-over --relay --patience --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

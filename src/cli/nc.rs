@@ -26,6 +26,9 @@ const SILENCE: Duration = Duration::from_secs(2);
 const PAGE_PATIENCE: Duration = Duration::from_secs(5);
 const PAGE_BYTES: u64 = 1024 * 1024;
 
+/// What a socket holds, about.
+const BUFFER: usize = 64 * 1024;
+
 // RFC 1928.
 const VERSION: u8 = 5;
 const NO_PASSWORD: u8 = 0;
@@ -226,22 +229,37 @@ fn join(mut stream: TcpStream) -> io::Result<()> {
     let mut output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let mut up = stream.try_clone()?;
     let sending = thread::spawn(move || {
-        let sent = io::copy(&mut input, &mut up);
+        let sent = pump(&mut input, &mut up);
         // It may be gone already, and then there is nobody to tell.
         let _ = up.shutdown(Shutdown::Write);
         sent
     });
-    match io::copy(&mut stream, &mut output) {
+    match pump(&mut stream, &mut output) {
         // Whoever reads us has heard enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
         received => received?,
-    };
+    }
     drop(output);
     // The last one that holds our standard output, so that its reader hears of the end.
     dup2_stdout(File::open("/dev/null")?)?;
     match sending.join() {
         Ok(Err(error)) if error.kind() != ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Not io::copy: that has the kernel splice where it can, which holds the lock of a pipe for as long
+/// as the other end is silent, and a program that reads that pipe without waiting (as ssh does) is
+/// held up for as long.
+fn pump(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => to.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -253,7 +271,10 @@ mod tests {
     fn a_request_names_its_target_as_a_name_or_as_an_address() {
         let words = |host| request(&target(host, 22).unwrap());
         assert_eq!(words("A.Test"), b"\x05\x01\x00\x03\x06a.test\x00\x16");
-        assert_eq!(words("192.0.2.7"), b"\x05\x01\x00\x01\xc0\x00\x02\x07\x00\x16");
+        assert_eq!(
+            words("192.0.2.7"),
+            b"\x05\x01\x00\x01\xc0\x00\x02\x07\x00\x16"
+        );
         let six = words("2001:db8::1");
         assert_eq!((six[3], six.len()), (IPV6, 4 + 16 + 2));
         assert_eq!(six, words("[2001:db8::1]"));
@@ -263,7 +284,10 @@ mod tests {
     fn only_a_host_becomes_part_of_a_command() {
         let command = |host| target(host, 22).ok().map(|target| typed(&target));
         assert_eq!(command("Git.Test").as_deref(), Some("git.test:22"));
-        assert_eq!(command("2001:db8::1").as_deref(), Some("'[2001:db8::1]:22'"));
+        assert_eq!(
+            command("2001:db8::1").as_deref(),
+            Some("'[2001:db8::1]:22'")
+        );
         for hostile in ["a;reboot", "$(x)", "a b", "\u{1b}]0;x\u{7}", ""] {
             assert_eq!(command(hostile), None, "{hostile}");
         }

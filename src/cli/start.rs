@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::api::PolicyDocument;
+use crate::config::tools::{self, GitIdentity};
 use crate::config::{self, Unlisted};
 use crate::launcher::{
     CannotRun, Engine, EngineError, Interrupted, KeeperClient, OffLimits, Policy, Project, Purpose,
@@ -62,6 +63,7 @@ pub(super) fn prepare(
             }
         })
     };
+    let tools = tools::Surroundings::of_this_process(Some(project.path()));
     Ok(Prepared {
         request: Request {
             decisions: Some(saved::of_project(project.path())),
@@ -74,6 +76,7 @@ pub(super) fn prepare(
             remote_path: args.remote_path.clone(),
             purpose,
             command,
+            git: GitIdentity::of_person(&tools),
             env,
             volumes,
             allow_userns: args.allow_userns,

@@ -13,7 +13,7 @@ use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
 
 pub(crate) use base::{Home, base};
-pub(crate) use executable::{Executable, of_this_process};
+pub(crate) use executable::{Executable, Parts, of_this_process};
 pub(crate) use pull::fetch;
 use tarball::Tarball;
 

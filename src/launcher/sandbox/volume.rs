@@ -6,9 +6,10 @@ use std::str::FromStr;
 
 use super::super::offlimits::{Held, OffLimits};
 use super::super::project::unmountable;
+use crate::api::enclosure::OWN_DIRECTORY;
 
 /// Trees of the kernel's, and files that the engine or vibepit puts into every sandbox.
-const RESERVED: [&str; 7] = [
+const RESERVED: [&str; 8] = [
     "/proc",
     "/sys",
     "/dev",
@@ -16,6 +17,7 @@ const RESERVED: [&str; 7] = [
     "/etc/hosts",
     "/etc/hostname",
     "/sbin/docker-init",
+    OWN_DIRECTORY,
 ];
 
 /// A volume as it is written, before anything is looked up.

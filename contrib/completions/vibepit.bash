@@ -61,14 +61,8 @@ _vibepit() {
             vibepit,man)
                 cmd="vibepit__subcmd__man"
                 ;;
-            vibepit,nc)
-                cmd="vibepit__subcmd__nc"
-                ;;
             vibepit,pending)
                 cmd="vibepit__subcmd__pending"
-                ;;
-            vibepit,presets)
-                cmd="vibepit__subcmd__presets"
                 ;;
             vibepit,proxy)
                 cmd="vibepit__subcmd__proxy"
@@ -78,6 +72,9 @@ _vibepit() {
                 ;;
             vibepit,pull)
                 cmd="vibepit__subcmd__pull"
+                ;;
+            vibepit,review)
+                cmd="vibepit__subcmd__review"
                 ;;
             vibepit,revoke)
                 cmd="vibepit__subcmd__revoke"
@@ -94,9 +91,6 @@ _vibepit() {
             vibepit,status)
                 cmd="vibepit__subcmd__status"
                 ;;
-            vibepit,trust)
-                cmd="vibepit__subcmd__trust"
-                ;;
             vibepit,up)
                 cmd="vibepit__subcmd__up"
                 ;;
@@ -106,23 +100,11 @@ _vibepit() {
             vibepit__subcmd__config,help)
                 cmd="vibepit__subcmd__config__subcmd__help"
                 ;;
-            vibepit__subcmd__config,init)
-                cmd="vibepit__subcmd__config__subcmd__init"
-                ;;
-            vibepit__subcmd__config,show)
-                cmd="vibepit__subcmd__config__subcmd__show"
-                ;;
             vibepit__subcmd__config__subcmd__help,check)
                 cmd="vibepit__subcmd__config__subcmd__help__subcmd__check"
                 ;;
             vibepit__subcmd__config__subcmd__help,help)
                 cmd="vibepit__subcmd__config__subcmd__help__subcmd__help"
-                ;;
-            vibepit__subcmd__config__subcmd__help,init)
-                cmd="vibepit__subcmd__config__subcmd__help__subcmd__init"
-                ;;
-            vibepit__subcmd__config__subcmd__help,show)
-                cmd="vibepit__subcmd__config__subcmd__help__subcmd__show"
                 ;;
             vibepit__subcmd__help,allow)
                 cmd="vibepit__subcmd__help__subcmd__allow"
@@ -169,14 +151,8 @@ _vibepit() {
             vibepit__subcmd__help,man)
                 cmd="vibepit__subcmd__help__subcmd__man"
                 ;;
-            vibepit__subcmd__help,nc)
-                cmd="vibepit__subcmd__help__subcmd__nc"
-                ;;
             vibepit__subcmd__help,pending)
                 cmd="vibepit__subcmd__help__subcmd__pending"
-                ;;
-            vibepit__subcmd__help,presets)
-                cmd="vibepit__subcmd__help__subcmd__presets"
                 ;;
             vibepit__subcmd__help,proxy)
                 cmd="vibepit__subcmd__help__subcmd__proxy"
@@ -186,6 +162,9 @@ _vibepit() {
                 ;;
             vibepit__subcmd__help,pull)
                 cmd="vibepit__subcmd__help__subcmd__pull"
+                ;;
+            vibepit__subcmd__help,review)
+                cmd="vibepit__subcmd__help__subcmd__review"
                 ;;
             vibepit__subcmd__help,revoke)
                 cmd="vibepit__subcmd__help__subcmd__revoke"
@@ -202,35 +181,11 @@ _vibepit() {
             vibepit__subcmd__help,status)
                 cmd="vibepit__subcmd__help__subcmd__status"
                 ;;
-            vibepit__subcmd__help,trust)
-                cmd="vibepit__subcmd__help__subcmd__trust"
-                ;;
             vibepit__subcmd__help,up)
                 cmd="vibepit__subcmd__help__subcmd__up"
                 ;;
             vibepit__subcmd__help__subcmd__config,check)
                 cmd="vibepit__subcmd__help__subcmd__config__subcmd__check"
-                ;;
-            vibepit__subcmd__help__subcmd__config,init)
-                cmd="vibepit__subcmd__help__subcmd__config__subcmd__init"
-                ;;
-            vibepit__subcmd__help__subcmd__config,show)
-                cmd="vibepit__subcmd__help__subcmd__config__subcmd__show"
-                ;;
-            vibepit__subcmd__help__subcmd__presets,show)
-                cmd="vibepit__subcmd__help__subcmd__presets__subcmd__show"
-                ;;
-            vibepit__subcmd__presets,help)
-                cmd="vibepit__subcmd__presets__subcmd__help"
-                ;;
-            vibepit__subcmd__presets,show)
-                cmd="vibepit__subcmd__presets__subcmd__show"
-                ;;
-            vibepit__subcmd__presets__subcmd__help,help)
-                cmd="vibepit__subcmd__presets__subcmd__help__subcmd__help"
-                ;;
-            vibepit__subcmd__presets__subcmd__help,show)
-                cmd="vibepit__subcmd__presets__subcmd__help__subcmd__show"
                 ;;
             *)
                 ;;
@@ -239,7 +194,7 @@ _vibepit() {
 
     case "${cmd}" in
         vibepit)
-            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --preset --no-presets --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --prompt --new --help --version run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections presets trust config pull prune doctor completions man proxy nc help"
+            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --prompt --notify --new --help --version run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -258,10 +213,6 @@ _vibepit() {
                     return 0
                     ;;
                 --allow)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --preset)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -295,6 +246,10 @@ _vibepit() {
                     ;;
                 --runtime)
                     COMPREPLY=($(compgen -W "auto docker local" -- "${cur}"))
+                    return 0
+                    ;;
+                --notify)
+                    COMPREPLY=($(compgen -W "off title bell osc" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -339,7 +294,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__approve)
-            opts="-y -v -q -h --session --tcp --addr --all --scope --pattern --preset --for --reason --yes --force --json --color --verbose --quiet --help"
+            opts="-y -v -q -h --session --tcp --addr --all --scope --pattern --for --reason --yes --force --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -358,10 +313,6 @@ _vibepit() {
                     return 0
                     ;;
                 --pattern)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --preset)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -429,7 +380,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__config)
-            opts="-v -q -h --json --color --verbose --quiet --help init show check help"
+            opts="-v -q -h --json --color --verbose --quiet --help check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -465,7 +416,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__config__subcmd__help)
-            opts="init show check help"
+            opts="check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -499,70 +450,6 @@ _vibepit() {
                 return 0
             fi
             case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        vibepit__subcmd__config__subcmd__help__subcmd__init)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        vibepit__subcmd__config__subcmd__help__subcmd__show)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        vibepit__subcmd__config__subcmd__init)
-            opts="-v -q -h --json --color --verbose --quiet --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        vibepit__subcmd__config__subcmd__show)
-            opts="-v -q -h --effective --json --color --verbose --quiet --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -757,7 +644,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help)
-            opts="run up down exec connect sessions status allow deny pending approve revoke rules explain logs audit connections presets trust config pull prune doctor completions man proxy nc help"
+            opts="run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -827,7 +714,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__config)
-            opts="init show check"
+            opts="check"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -841,34 +728,6 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__config__subcmd__check)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        vibepit__subcmd__help__subcmd__config__subcmd__init)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        vibepit__subcmd__help__subcmd__config__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1022,51 +881,9 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        vibepit__subcmd__help__subcmd__nc)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         vibepit__subcmd__help__subcmd__pending)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        vibepit__subcmd__help__subcmd__presets)
-            opts="show"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        vibepit__subcmd__help__subcmd__presets__subcmd__show)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1107,6 +924,20 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__pull)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__review)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1177,20 +1008,6 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__status)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        vibepit__subcmd__help__subcmd__trust)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1278,28 +1095,6 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        vibepit__subcmd__nc)
-            opts="-v -q -h --socks5 --json --color --verbose --quiet --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --socks5)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         vibepit__subcmd__pending)
             opts="-w -v -q -h --session --tcp --addr --watch --missed --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1326,86 +1121,8 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        vibepit__subcmd__presets)
-            opts="-v -q -h --json --color --verbose --quiet --help show help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        vibepit__subcmd__presets__subcmd__help)
-            opts="show help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        vibepit__subcmd__presets__subcmd__help__subcmd__help)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        vibepit__subcmd__presets__subcmd__help__subcmd__show)
-            opts=""
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
-        vibepit__subcmd__presets__subcmd__show)
-            opts="-v -q -h --json --color --verbose --quiet --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         vibepit__subcmd__proxy)
-            opts="-v -q -h --http --socks5 --dns --plain --tls --control --tcp --config --allow --preset --no-presets --ask --reject --approval-timeout --name --stdin --hand-over --relay --patience --json --color --verbose --quiet --help"
+            opts="-v -q -h --http --dns --control --tcp --config --allow --ask --reject --approval-timeout --name --stdin --hand-over --relay --patience --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1415,19 +1132,7 @@ _vibepit() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --socks5)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --dns)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --plain)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --tls)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1444,10 +1149,6 @@ _vibepit() {
                     return 0
                     ;;
                 --allow)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --preset)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1518,6 +1219,28 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vibepit__subcmd__review)
+            opts="-v -q -h --all --since --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vibepit__subcmd__revoke)
             opts="-v -q -h --session --tcp --addr --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1545,7 +1268,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__rules)
-            opts="-v -q -h --session --tcp --addr --json --color --verbose --quiet --help"
+            opts="-v -q -h --session --tcp --addr --unused --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1556,6 +1279,10 @@ _vibepit() {
                     return 0
                     ;;
                 --addr)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unused)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1571,17 +1298,13 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__run)
-            opts="-e -v -q -h --allow --preset --no-presets --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --prompt --new --json --color --verbose --quiet --help"
+            opts="-e -v -q -h --allow --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --prompt --notify --new --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --allow)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --preset)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1615,6 +1338,10 @@ _vibepit() {
                     ;;
                 --runtime)
                     COMPREPLY=($(compgen -W "auto docker local" -- "${cur}"))
+                    return 0
+                    ;;
+                --notify)
+                    COMPREPLY=($(compgen -W "off title bell osc" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1672,36 +1399,14 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        vibepit__subcmd__trust)
-            opts="-v -q -h --show --revoke --yes --json --color --verbose --quiet --help"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
-                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-                return 0
-            fi
-            case "${prev}" in
-                --color)
-                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
-                    return 0
-                    ;;
-                *)
-                    COMPREPLY=()
-                    ;;
-            esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
-            return 0
-            ;;
         vibepit__subcmd__up)
-            opts="-e -v -q -h --allow --preset --no-presets --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --keep --json --color --verbose --quiet --help"
+            opts="-e -v -q -h --allow --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --keep --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --allow)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --preset)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

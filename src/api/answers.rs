@@ -91,6 +91,13 @@ pub struct RuleView {
     pub scope: Scope,
     /// When it ends (RFC 3339), if it does.
     pub expires_at: Option<String>,
+    /// Who made it, where that is known: `uid:1000`, `cn:vibepit CLI`. Not of what a file holds that
+    /// a person wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
+    /// When (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_at: Option<String>,
     /// Requests it decided.
     pub hits: u64,
 }
@@ -222,6 +229,10 @@ pub struct Explanation {
     pub outranked: Vec<RuleView>,
     /// If no rule covers it: the allow rule that comes nearest.
     pub nearest: Option<RuleView>,
+    /// What would let it through: a command to paste, or the setting that opens it. Missing where it
+    /// goes through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 /// A decision, as the log shows it.
@@ -246,6 +257,10 @@ pub struct LogEntry {
     /// More, for a person: what is malformed, what the resolver said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What would let it through: a command to paste, or the setting that opens it. Missing where
+    /// nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 /// GET /logs.

@@ -5,6 +5,7 @@ mod actions;
 mod answers;
 mod attack;
 mod audit;
+mod commands;
 mod document;
 pub mod enclosure;
 mod events;
@@ -22,6 +23,7 @@ pub use answers::{
 };
 pub use attack::{Finding, Held, Hidden, Reach, Targets, Through};
 pub use audit::{AUDIT_FILE_MAX, AUDIT_OLDER, AuditPlace, audit_file_name};
+pub use commands::{allow_command, revoke_command, shell_word};
 pub use document::{
     Asking, ControlPoints, DecisionsPlace, Document, DoorAddresses, Doors, FromProxy, HostAccess,
     Identity, Listening, PolicyDocument, RuleGroup, Saved, TlsMaterial, ToProxy, ToldPreset,

@@ -1,22 +1,23 @@
 //! Whoever attends a session from the process that started it: the prompt in its terminal, the
-//! person's own notify_command, and a list of what was refused where nobody looks. All are clients
-//! of its control plane like any other.
+//! person's own notify_command, what they are to notice, and a list of what was refused where nobody
+//! looks. All are clients of its control plane like any other.
 
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::api::Event;
 use crate::client::{Client, Ends};
-use crate::launcher::Word;
+use crate::launcher::{Notice, Word};
 use crate::policy::Verdict;
 use crate::session::Record;
 
+use super::notices::{self, Sum};
 use super::output::{Output, printable};
 use super::requests::Requests;
 use super::{notification, prompt};
@@ -35,6 +36,10 @@ pub(super) struct Attendants {
     desk: Option<mpsc::Sender<Word>>,
     /// What was refused, where that is to be said at the end.
     refused: Option<Refused>,
+    /// A person is there, who is told at the end what became of the requests.
+    present: bool,
+    board: Mutex<Option<watch::Sender<Notice>>>,
+    sum: Mutex<Option<JoinHandle<Sum>>>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -49,7 +54,20 @@ impl Attendants {
             notify_command,
             desk,
             refused: alone.then(Refused::default),
+            present: false,
+            board: Mutex::default(),
+            sum: Mutex::default(),
             tasks: Mutex::default(),
+        }
+    }
+
+    /// The same, for a person at the terminal of the command; what they are to notice goes on the
+    /// board, if there is one.
+    pub(super) fn noticing(self, board: Option<watch::Sender<Notice>>) -> Self {
+        Self {
+            present: true,
+            board: Mutex::new(board),
+            ..self
         }
     }
 
@@ -76,10 +94,21 @@ impl Attendants {
         if let Some(refused) = &self.refused {
             tasks.spawn(collect(client(), Arc::clone(refused)));
         }
+        if self.present {
+            let board = lock(&self.board).take();
+            *lock(&self.sum) = Some(tokio::spawn(notices::follow(client(), board)));
+        }
     }
 
     /// The session is over.
     pub(super) async fn end(&self, out: &Output) {
+        let sum = lock(&self.sum).take();
+        if let Some(sum) = sum
+            && let Ok(Ok(sum)) = timeout(LAST, sum).await
+            && !sum.is_empty()
+        {
+            out.note(format!("vibepit: {sum}"));
+        }
         let Some(refused) = &self.refused else { return };
         let mut tasks = mem::take(&mut *lock(&self.tasks));
         // They end with the session's last event; whoever does not is not waited for.

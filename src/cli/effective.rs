@@ -73,13 +73,12 @@ pub(super) fn all(gathered: &Gathered, project: Option<&Path>) -> Result<Vec<Lin
         }));
     }
     if let Some(project) = project {
-        for group in saved::rules(project)? {
-            let key = match group.verdict {
+        for (saved, _) in saved::all(Some(project))? {
+            let key = match saved.verdict {
                 crate::policy::Verdict::Allow => "allow",
                 crate::policy::Verdict::Deny => "deny",
             };
-            let entries = group.entries.iter();
-            lines.extend(entries.map(|entry| Line::new(key, entry, "decision")));
+            lines.push(Line::new(key, saved.entry, "decision"));
         }
     }
     let mut merged = gathered.config.clone();

@@ -132,8 +132,19 @@ pub(super) const RULES: &str = "\
 Examples:
   What is in force:
       vibepit rules
+  What a month of audit logs shows no use of, and the command that takes it back:
+      vibepit rules --unused 30d
   The entries of rules that nothing has used yet:
       vibepit rules --json | jq -r '.rules[] | select(.hits == 0) | .entry'";
+
+pub(super) const REVIEW: &str = "\
+Examples:
+  What nobody decided in this project since the last time, a letter a group:
+      vibepit review
+  Of every project, with the commands that would settle it:
+      vibepit review --all | less
+  The domains alone, of the last week:
+      vibepit review --since 7d --json | jq -r '.groups[].group'";
 
 pub(super) const EXPLAIN: &str = "\
 Examples:
@@ -209,8 +220,8 @@ pub(super) const PRUNE: &str = "\
 Examples:
   After a crash:
       vibepit prune
-  The homes of projects are kept; this removes the one that it names:
-      docker volume rm NAME";
+  The homes of projects are kept; this removes those that no session has:
+      vibepit prune --homes";
 
 pub(super) const DOCTOR: &str = "\
 Examples:

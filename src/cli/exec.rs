@@ -18,7 +18,7 @@ pub(super) async fn exec(args: ExecArgs, before: Reach, out: &Output) -> Result<
     let keeper = keeper(args.session.session, before, out).await?;
     let terminal = terminal().filter(|_| !args.no_tty);
     let order = order(args.command, &args.env, terminal)?;
-    start::outcome(keeper.exec(order, &Plain(out)).await, out)
+    start::outcome(keeper.exec(order, &Plain(out), None).await, out)
 }
 
 pub(super) async fn connect(

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 use std::process::ExitCode;
 
-use crate::api::Admission;
+use crate::api::{Admission, RuleView};
 use crate::policy::{Target, TargetError};
 
 use super::args::{ExplainArgs, Reach};
@@ -46,29 +46,34 @@ pub(super) async fn run(
         printable(&answer.says)
     ))?;
     if let Some(rule) = &answer.rule {
-        out.line(format!(
-            "  rule: {} {} ({}), {} hits",
-            rule.verdict,
-            printable(&rule.entry),
-            printable(&rule.came_from()),
-            rule.hits
-        ))?;
+        out.line(format!("  rule: {}, {} hits", shown(rule), rule.hits))?;
     }
     for rule in &answer.outranked {
-        out.line(format!(
-            "  outranked: {} {} ({})",
-            rule.verdict,
-            printable(&rule.entry),
-            printable(&rule.came_from())
-        ))?;
+        out.line(format!("  outranked: {}", shown(rule)))?;
     }
     if let Some(rule) = &answer.nearest {
-        out.line(format!(
-            "  nearest: {} {} ({})",
-            rule.verdict,
-            printable(&rule.entry),
-            printable(&rule.came_from())
-        ))?;
+        out.line(format!("  nearest: {}", shown(rule)))?;
+    }
+    if let Some(remedy) = &answer.remedy {
+        out.line(format!("  to let it through: {}", printable(remedy)))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A rule with where it is from, and who made it and when, where that is known.
+fn shown(rule: &RuleView) -> String {
+    let mut shown = format!(
+        "{} {} ({}",
+        rule.verdict,
+        printable(&rule.entry),
+        rule.origin
+    );
+    if let Some(by) = &rule.made_by {
+        shown.push_str(&format!(", made by {}", printable(by)));
+    }
+    if let Some(at) = &rule.made_at {
+        shown.push_str(&format!(" at {}", printable(at)));
+    }
+    shown.push(')');
+    shown
 }

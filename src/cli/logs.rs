@@ -155,5 +155,9 @@ fn show(entry: &LogEntry, out: &Output) -> Result<(), Failure> {
         entry.reason,
         printable(&why)
     );
-    out.line(line.trim_end())
+    let line = line.trim_end();
+    match &entry.remedy {
+        Some(remedy) => out.line(format!("{line}  to let it through: {}", printable(remedy))),
+        None => out.line(line),
+    }
 }

@@ -21,6 +21,7 @@ mod inside;
 mod logs;
 mod manual;
 mod nc;
+mod notices;
 mod notification;
 mod output;
 mod pending;
@@ -33,6 +34,7 @@ mod prune;
 mod pull;
 mod reach;
 mod requests;
+mod review;
 mod rules;
 mod run;
 mod saved;
@@ -40,6 +42,7 @@ mod sessions;
 mod start;
 mod status;
 mod trust;
+mod unused;
 mod up;
 
 use std::process::ExitCode;
@@ -110,7 +113,8 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
             one_thread()?.block_on(pending::decide(Verdict::Allow, args, before, out))
         }
         Command::Revoke(args) => one_thread()?.block_on(rules::revoke(args, before, out)),
-        Command::Rules(reach) => one_thread()?.block_on(rules::list(&reach.or(before), out)),
+        Command::Rules(args) => one_thread()?.block_on(rules::list(args, before, out)),
+        Command::Review(args) => one_thread()?.block_on(review::run(args, out)),
         Command::Explain(args) => one_thread()?.block_on(explain::run(args, before, out)),
         Command::Logs(args) => one_thread()?.block_on(logs::run(args, before, out)),
         Command::Audit(args) => one_thread()?.block_on(audit::run(args, out)),
@@ -126,7 +130,7 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         },
         Command::Pull(args) => threads()?.block_on(pull::run(&args, out)),
         Command::Nc(args) => nc::run(&args, out),
-        Command::Prune => one_thread()?.block_on(prune::run(out)),
+        Command::Prune(args) => one_thread()?.block_on(prune::run(&args, out)),
         Command::Doctor(args) => threads()?.block_on(doctor::run(&args, out)),
         Command::Completions(args) => complete::run(&args, out),
         Command::Man(args) => manual::run(&args, out),
@@ -145,13 +149,14 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
              meant for it goes behind the word proxy",
         ),
         Command::Sessions(_)
+        | Command::Review(_)
         | Command::Audit(_)
         | Command::Presets(_)
         | Command::Trust(_)
         | Command::Config { .. }
         | Command::Pull(_)
         | Command::Nc(_)
-        | Command::Prune
+        | Command::Prune(_)
         | Command::Doctor(_)
         | Command::Completions(_)
         | Command::Man(_) => Some(

@@ -220,6 +220,16 @@ impl Sources {
     }
 }
 
+/// What files say, whether a session runs or not. A project that is not there any more says nothing.
+pub(super) fn standing(project: Option<&Path>) -> Result<PolicyDocument, Failure> {
+    let sources = Sources {
+        flags: Flags::none(),
+        project: project.and_then(|project| start::project(project).ok()),
+        file: None,
+    };
+    Ok(sources.gather()?.document(&sources.flags))
+}
+
 /// What tools are asked with. Where the session has no project, the one that we stand in has no say
 /// either.
 pub(super) fn around(project: Option<&Project>) -> tools::Surroundings {

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::launcher::{Engine, Pruned, Surroundings, prune, prune_directories};
+use crate::launcher::{Engine, Homes, Pruned, Surroundings, prune, prune_directories, prune_homes};
 use crate::session::RuntimeDir;
 
+use super::args::PruneArgs;
 use super::failure::Failure;
 use super::output::{Output, printable};
 
@@ -16,9 +17,10 @@ struct Answer<'a> {
     removed: &'a [String],
     failed: &'a [String],
     home_volumes: &'a [String],
+    homes: &'a [String],
 }
 
-pub(super) async fn run(out: &Output) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: &PruneArgs, out: &Output) -> Result<ExitCode, Failure> {
     let runtime_dir = RuntimeDir::open_or_create().map_err(Failure::failed)?;
     let (engines, failed) = Engine::all(&Surroundings::of_this_process()).await;
     if let Some(error) = failed {
@@ -29,24 +31,31 @@ pub(super) async fn run(out: &Output) -> Result<ExitCode, Failure> {
         };
         out.warn(format!("{}; {rest}", printable(&why)));
     }
+    let homes = match args.homes {
+        true => Homes::Remove,
+        false => Homes::Keep,
+    };
     let mut pruned = prune_directories(&runtime_dir).await;
     for engine in &engines {
-        pruned.add(prune(engine, &runtime_dir).await);
+        pruned.add(prune(engine, &runtime_dir, homes).await);
     }
-    show(&pruned, out)
+    pruned.add(prune_homes(&runtime_dir, homes));
+    show(&pruned, args, out)
 }
 
-fn show(pruned: &Pruned, out: &Output) -> Result<ExitCode, Failure> {
+fn show(pruned: &Pruned, args: &PruneArgs, out: &Output) -> Result<ExitCode, Failure> {
     if out.json {
         let Pruned {
             removed,
             failed,
             home_volumes,
+            homes,
         } = pruned;
         out.json(&Answer {
             removed,
             failed,
             home_volumes,
+            homes,
         })?;
     } else {
         for removed in &pruned.removed {
@@ -55,11 +64,18 @@ fn show(pruned: &Pruned, out: &Output) -> Result<ExitCode, Failure> {
         if pruned.removed.is_empty() {
             out.note("nothing was left behind");
         }
-        if !pruned.home_volumes.is_empty() {
-            out.note(format!(
-                "home volumes stay, since they hold what tools keep; to remove them: docker volume rm {}",
-                printable(&pruned.home_volumes.join(" "))
-            ));
+        let homes = pruned.home_volumes.iter().chain(&pruned.homes);
+        let homes: Vec<&str> = homes.map(String::as_str).collect();
+        if !homes.is_empty() {
+            let homes = homes.join(" ");
+            out.note(match args.homes {
+                true => format!("sessions that run have these homes: {}", printable(&homes)),
+                false => format!(
+                    "homes stay, since they hold what tools keep; vibepit prune --homes removes \
+                     them: {}",
+                    printable(&homes)
+                ),
+            });
         }
         for failed in &pruned.failed {
             out.warn(printable(failed));

@@ -1,16 +1,17 @@
 //! `allow`, `deny`, `revoke`, `rules`.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::api::{AddBody, RevokeBody, RuleView};
 use crate::policy::{Entry, Scope, Verdict};
 
-use super::args::Reach;
 use super::args::decide::{AddArgs, DenyArgs, RevokeArgs};
-use super::failure::Failure;
+use super::args::{Reach, RulesArgs};
+use super::failure::{Failure, Kind};
 use super::output::{Output, Tone, printable};
-use super::pending;
 use super::reach::client;
+use super::{pending, saved, start, unused};
 
 /// Rules, or an answer to requests that wait.
 pub(super) async fn deny(args: DenyArgs, before: Reach, out: &Output) -> Result<ExitCode, Failure> {
@@ -36,10 +37,19 @@ pub(super) async fn add(
         };
         entry.map_err(Failure::usage)?;
     }
-    let client = client(&args.reach.or(before), out).await?;
+    let scope = args.scope.or_else(|| args.save.then_some(Scope::Project));
+    let reach = args.reach.or(before);
+    let client = match (client(&reach, out).await, scope) {
+        (Err(failure), Some(scope @ (Scope::Project | Scope::Global)))
+            if is_for_files(&failure, &reach) && args.ttl.is_none() =>
+        {
+            return save(verdict, scope, &args.entries, &reach, out);
+        }
+        (client, _) => client?,
+    };
     let body = AddBody {
         entries: args.entries,
-        scope: args.scope.or_else(|| args.save.then_some(Scope::Project)),
+        scope,
         ttl: args.ttl,
         force: args.force,
     };
@@ -94,6 +104,51 @@ pub(super) async fn add(
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether what is saved is meant: no session runs, and none was named that should.
+fn is_for_files(failure: &Failure, reach: &Reach) -> bool {
+    let named = reach.session.as_deref();
+    failure.kind == Kind::NoSession
+        && !reach.tcp
+        && reach.addr.is_none()
+        && named.is_none_or(|named| Path::new(named).is_absolute())
+}
+
+/// The project that is meant where no session of it runs.
+fn project(reach: &Reach) -> Option<PathBuf> {
+    let start = reach.session.as_deref().unwrap_or(".");
+    let project = start::project(Path::new(start)).ok()?;
+    Some(project.path().to_owned())
+}
+
+/// For sessions to come: none runs that would save it.
+fn save(
+    verdict: Verdict,
+    scope: Scope,
+    entries: &[String],
+    reach: &Reach,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    let project = project(reach);
+    let saved =
+        saved::save(project.as_deref(), scope, verdict, entries).map_err(Failure::failed)?;
+    let of = match scope {
+        Scope::Global => "everywhere",
+        _ => "for this project",
+    };
+    if out.json {
+        out.json(&serde_json::json!({
+            "added": entries, "existing": [], "scope": scope, "saved_to": saved, "closed": 0,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for entry in entries {
+        let word = pending::past(verdict);
+        out.line(format!("{word} {} {of}", printable(entry)))?;
+    }
+    out.note(format!("no session runs; saved to {}", saved.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Whether this can be the start of a request's id, and no host: a label of hex digits alone.
 fn is_id(text: &str) -> bool {
     (4..=12).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit())
@@ -107,7 +162,13 @@ pub(super) async fn revoke(
     for text in &args.entries {
         Entry::parse_forced(text).map_err(Failure::usage)?;
     }
-    let client = client(&args.reach.or(before), out).await?;
+    let reach = args.reach.or(before);
+    let client = match client(&reach, out).await {
+        Err(failure) if is_for_files(&failure, &reach) => {
+            return forget(&args.entries, &reach, failure, out);
+        }
+        client => client?,
+    };
     let answer = client
         .revoke(&RevokeBody {
             entries: args.entries,
@@ -137,6 +198,29 @@ pub(super) async fn revoke(
     })
 }
 
+/// Takes back what is saved: no session runs that would.
+fn forget(
+    entries: &[String],
+    reach: &Reach,
+    no_session: Failure,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    let project = project(reach);
+    let removed = saved::forget(project.as_deref(), entries).map_err(Failure::failed)?;
+    if removed.is_empty() {
+        return Err(no_session);
+    }
+    if out.json {
+        out.json(&serde_json::json!({"removed": removed, "missing": [], "closed": 0}))?;
+    } else {
+        for entry in &removed {
+            out.line(format!("revoked {}", printable(entry)))?;
+        }
+        out.note("no session runs; what was saved is taken back");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn kept(rule: &RuleView) -> String {
     let entry = printable(&rule.entry);
     let meanwhile = match rule.verdict {
@@ -159,8 +243,15 @@ fn closed(count: usize, out: &Output) {
     }
 }
 
-pub(super) async fn list(reach: &Reach, out: &Output) -> Result<ExitCode, Failure> {
-    let answer = client(reach, out).await?.rules().await?;
+pub(super) async fn list(
+    args: RulesArgs,
+    before: Reach,
+    out: &Output,
+) -> Result<ExitCode, Failure> {
+    if let Some(ago) = &args.unused {
+        return unused::list(ago, out).await;
+    }
+    let answer = client(&args.reach.or(before), out).await?.rules().await?;
     if out.json {
         out.json(&answer)?;
     } else if answer.rules.is_empty() {
@@ -168,7 +259,9 @@ pub(super) async fn list(reach: &Reach, out: &Output) -> Result<ExitCode, Failur
     } else {
         let rows: Vec<_> = answer.rules.iter().map(row).collect();
         out.table(
-            &["VERDICT", "ENTRY", "ORIGIN", "SCOPE", "UNTIL", "HITS"],
+            &[
+                "VERDICT", "ENTRY", "ORIGIN", "SCOPE", "UNTIL", "HITS", "MADE", "BY",
+            ],
             &rows,
         )?;
     }
@@ -183,5 +276,7 @@ fn row(rule: &RuleView) -> Vec<String> {
         rule.scope.to_string(),
         rule.expires_at.clone().unwrap_or_else(|| "-".to_owned()),
         rule.hits.to_string(),
+        rule.made_at.clone().unwrap_or_else(|| "-".to_owned()),
+        rule.made_by.clone().unwrap_or_else(|| "-".to_owned()),
     ]
 }

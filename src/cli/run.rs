@@ -7,16 +7,17 @@ use std::process::ExitCode;
 use tokio::sync::mpsc;
 
 use crate::api::Order;
+use crate::client::{Client, Ends};
 use crate::config::Unlisted;
-use crate::launcher::{KeeperClient, Purpose, run as launch, terminal};
+use crate::launcher::{KeeperClient, Person, Purpose, run as launch, terminal};
 use crate::session::Found;
 
-use super::args::start::RunArgs;
+use super::args::start::{Notify, RunArgs};
 use super::attendants::Attendants;
 use super::failure::Failure;
 use super::output::{Output, printable};
 use super::progress::{Plain, Progress};
-use super::start;
+use super::{notices, start};
 
 pub(super) async fn run(mut args: RunArgs, out: &Output) -> Result<ExitCode, Failure> {
     let given = args
@@ -47,7 +48,10 @@ pub(super) async fn run(mut args: RunArgs, out: &Output) -> Result<ExitCode, Fai
         && let Some(found) = prepared.existing().await?
     {
         return match given {
-            None => join(&found, prepared.request.command, &args.start.env, out).await,
+            None => {
+                let (command, env) = (prepared.request.command, &args.start.env);
+                join(&found, command, env, args.notify, out).await
+            }
             Some(option) => Err(Failure::usage(format!(
                 "this project has a session already ({}), and {option} is for a new one",
                 printable(&found.record.name)
@@ -59,9 +63,19 @@ pub(super) async fn run(mut args: RunArgs, out: &Output) -> Result<ExitCode, Fai
     let runtime = prepared.runtime(&|line| out.note(line)).await?;
     prepared.read_policy(&|line| out.note(line))?;
     let (desk, words) = mpsc::channel(1);
-    let attendants = Attendants::new(prepared.notify_command, args.prompt.then_some(desk), alone);
+    let mut attendants =
+        Attendants::new(prepared.notify_command, args.prompt.then_some(desk), alone);
+    let mut notices = None;
+    if terminal().is_some() {
+        // Whoever is asked in the terminal notices by that.
+        let means = notices::means(args.notify).filter(|_| !args.prompt);
+        let (board, shown) = means.map(notices::board).unzip();
+        attendants = attendants.noticing(board);
+        notices = shown;
+    }
     let progress = Progress::new(out, attendants);
-    let outcome = launch(&runtime, &prepared.request, &progress, words).await;
+    let person = Person { words, notices };
+    let outcome = launch(&runtime, &prepared.request, &progress, person).await;
     progress.end().await;
     start::outcome(outcome.map(|outcome| outcome.exit_code), out)
 }
@@ -70,6 +84,7 @@ async fn join(
     found: &Found,
     command: Vec<String>,
     env: &[String],
+    notify: Notify,
     out: &Output,
 ) -> Result<ExitCode, Failure> {
     let keeper = KeeperClient::of(found);
@@ -82,7 +97,17 @@ async fn join(
         printable(&found.record.name)
     ));
     let order = order(command, env, terminal())?;
-    start::outcome(keeper.exec(order, &Plain(out)).await, out)
+    let means = notices::means(notify).filter(|_| order.terminal.is_some());
+    let notices = means.map(|means| {
+        let (board, notices) = notices::board(means);
+        let client = Client::new(Ends {
+            socket: found.control_socket(),
+            tcp: None,
+        });
+        tokio::spawn(notices::follow(client, Some(board)));
+        notices
+    });
+    start::outcome(keeper.exec(order, &Plain(out), notices).await, out)
 }
 
 /// A command for a session that is there. Of our environment it gets the kind of its terminal.

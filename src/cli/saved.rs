@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::sync::mpsc;
 
-use crate::api::{DecisionsPlace, RuleGroup, Saved};
+use crate::api::{DecisionsPlace, Saved};
 use crate::client::Saves;
 use crate::config;
 use crate::launcher::{Follow, SavedHere};
-use crate::policy::{Entry, Origin, PresetName, Scope, Verdict};
+use crate::policy::{Entry, Made, PresetName, Scope, Verdict};
 use crate::proxy::Decisions;
 use crate::session::Record;
 
@@ -32,9 +34,14 @@ pub(super) fn of_project(project: &Path) -> Arc<dyn SavedHere> {
     Arc::new(OfProject(project.to_owned()))
 }
 
+/// Who made them does not go to another machine.
+fn alone(saved: Vec<(Saved, Option<Made>)>) -> Vec<Saved> {
+    saved.into_iter().map(|(saved, _)| saved).collect()
+}
+
 impl SavedHere for OfProject {
     fn read(&self) -> anyhow::Result<Vec<Saved>> {
-        Ok(decisions(Some(&self.0))?.load()?)
+        Ok(alone(decisions(Some(&self.0))?.load()?))
     }
 
     fn follow(&self) -> anyhow::Result<Follow> {
@@ -50,7 +57,7 @@ impl SavedHere for OfProject {
                 let decisions = Arc::clone(&decisions);
                 let read = tokio::task::spawn_blocking(move || decisions.load()).await;
                 let read = match read {
-                    Ok(read) => read.map_err(|error| error.to_string()),
+                    Ok(read) => read.map(alone).map_err(|error| error.to_string()),
                     Err(error) => Err(error.to_string()),
                 };
                 if tell.send(read).await.is_err() {
@@ -62,21 +69,36 @@ impl SavedHere for OfProject {
     }
 }
 
-/// What is saved for all sessions and for this project, as rules of the start.
-pub(super) fn rules(project: &Path) -> anyhow::Result<Vec<RuleGroup>> {
-    let groups = decisions(Some(project))?.load()?.into_iter();
-    let group = |saved: Saved| RuleGroup {
-        verdict: saved.verdict,
-        origin: Origin::Decision,
-        preset: None,
-        entries: vec![saved.entry],
-    };
-    Ok(groups.map(group).collect())
-}
-
 /// What was added to the preset of one of the person's tools.
 pub(super) fn remembered(preset: PresetName) -> anyhow::Result<Vec<Entry>> {
     Ok(decisions(None)?.remembered(preset)?)
+}
+
+/// What is saved for all sessions and for this project, and by whom.
+pub(super) fn all(project: Option<&Path>) -> anyhow::Result<Vec<(Saved, Option<Made>)>> {
+    Ok(decisions(project)?.load()?)
+}
+
+/// Saves a decision where no session runs that would, and says where.
+pub(super) fn save(
+    project: Option<&Path>,
+    scope: Scope,
+    verdict: Verdict,
+    entries: &[String],
+) -> anyhow::Result<PathBuf> {
+    let here = Here(decisions(project)?);
+    let saved = here.save(scope, verdict, entries);
+    saved.map_err(|why| anyhow::anyhow!(why))
+}
+
+/// Takes entries back where no session runs that would, and says which were there.
+pub(super) fn forget(project: Option<&Path>, entries: &[String]) -> anyhow::Result<Vec<String>> {
+    let here = Here(decisions(project)?);
+    let named = parsed(entries).map_err(|why| anyhow::anyhow!(why))?;
+    let saved = here.0.load()?;
+    here.0.forget(&named)?;
+    let there = |entry: &&Entry| saved.iter().any(|(saved, _)| saved.entry == **entry);
+    Ok(named.iter().filter(there).map(Entry::to_string).collect())
 }
 
 fn decisions(project: Option<&Path>) -> anyhow::Result<Decisions> {
@@ -88,6 +110,16 @@ fn decisions(project: Option<&Path>) -> anyhow::Result<Decisions> {
     }))
 }
 
+/// Whoever runs this process decides, now.
+fn by_us() -> Made {
+    Made {
+        by: format!("uid:{}", nix::unistd::Uid::effective()),
+        at: OffsetDateTime::now_utc()
+            .format(&Rfc3339)
+            .unwrap_or_default(),
+    }
+}
+
 fn parsed(entries: &[String]) -> Result<Vec<Entry>, String> {
     let entries = entries.iter().map(|text| Entry::parse_forced(text));
     entries
@@ -97,7 +129,7 @@ fn parsed(entries: &[String]) -> Result<Vec<Entry>, String> {
 
 impl Saves for Here {
     fn save(&self, scope: Scope, verdict: Verdict, entries: &[String]) -> Result<PathBuf, String> {
-        let saved = self.0.save(scope, verdict, &parsed(entries)?);
+        let saved = self.0.save(scope, verdict, &parsed(entries)?, &by_us());
         saved.map_err(|error| error.to_string())
     }
 
@@ -106,7 +138,7 @@ impl Saves for Here {
             .parse::<PresetName>()
             .map_err(|error| error.to_string())?;
         let entry = Entry::parse_forced(entry).map_err(|error| error.to_string())?;
-        let remembered = self.0.remember(preset, &entry);
+        let remembered = self.0.remember(preset, &entry, &by_us());
         remembered.map_err(|error| error.to_string())
     }
 

@@ -215,12 +215,16 @@ const KEYS: [&str; 12] = [
     "notify_command",
 ];
 
+/// What the design has and this version does not do: to accept it would promise it.
+
 /// What a project's file must not say: addresses and ports of this machine and its network, who
-/// answers for names, and programs that are run or fetched outside of the sandbox.
-const PERSONS_OWN: [&str; 5] = [
+/// answers for names, what is looked at in tunnels, and programs that are run or fetched outside of
+/// the sandbox.
+const PERSONS_OWN: [&str; 6] = [
     "allow_cidr",
     "allow_host_ports",
     "upstream_dns",
+    "sni_check",
     "image",
     "notify_command",
 ];
@@ -343,6 +347,7 @@ mod tests {
     #[test]
     fn what_is_not_known_or_not_there_yet_is_an_error() {
         assert!(refused("alow = []").contains("no setting \"alow\""));
+        assert!(refused("sni_check = \"log\"").contains("yet"));
         let error = refused("presets = [\n  \"github\", \"gihub\"]");
         assert!(
             error.starts_with("c.toml:2:13: ") && error.contains("github?"),

@@ -10,7 +10,7 @@ pub mod tools;
 
 pub use file::{Config, ConfigError, Unlisted, patience};
 pub use paths::{
-    PathError, audit_dir, config_file, decisions_dir, discard_audit_dir, home_dir, own_state_dir,
-    project_slug, state_dir,
+    PathError, audit_dir, config_file, decisions_dir, discard_audit_dir, home_dir, homes,
+    own_state_dir, project_slug, state_dir,
 };
 pub use project::{KeptError, choose, chosen, trust, trusted, untrust};

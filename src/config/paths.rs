@@ -114,6 +114,31 @@ pub fn home_dir(project: &Path) -> Result<PathBuf, PathError> {
     state_directory(&["homes", &project_slug(project)])
 }
 
+/// The homes that [`home_dir`] has made, none of which is a link.
+///
+/// # Errors
+/// When no variable says where, or the directory cannot be read, or others may enter it.
+pub fn homes() -> Result<Vec<PathBuf>, PathError> {
+    let place = state_dir()?.join("homes");
+    if fs::symlink_metadata(&place).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(Vec::new());
+    }
+    let place = state_directory(&["homes"])?;
+    let io = |error| PathError::Io {
+        path: place.clone(),
+        error,
+    };
+    let mut homes = Vec::new();
+    for entry in fs::read_dir(&place).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            homes.push(entry.path());
+        }
+    }
+    homes.sort();
+    Ok(homes)
+}
+
 /// What a project's file of decisions is called: readable, and no other project's.
 pub fn project_slug(project: &Path) -> String {
     let name = project.file_name().unwrap_or_default().to_string_lossy();

@@ -75,9 +75,7 @@ impl Init {
             let [told, ended] = waiting.map(|one| one.any().unwrap_or(true));
             if ended {
                 while matches!(self.ends.read_signal(), Ok(Some(_))) {}
-                for end in self.jobs.reap() {
-                    self.say(&end)?;
-                }
+                self.tell_ends()?;
             }
             if told && !self.incoming.read(&self.channel).doing("the launcher")? {
                 return Ok(());
@@ -95,27 +93,50 @@ impl Init {
                 Ok(())
             }
             ToEnclosure::Run { job, command } if command.terminal.is_some() => {
-                match self.jobs.start_at_terminal(job, &command) {
+                match self.unblocked(|jobs| jobs.start_at_terminal(job, &command))? {
                     Ok(terminal) => say(
                         &self.channel,
                         &FromEnclosure::Started { job },
                         &[terminal.as_fd()],
                     )
-                    .doing("the launcher is gone"),
-                    Err(cannot) => self.say(&cannot.of(job)),
+                    .doing("the launcher is gone")?,
+                    Err(cannot) => self.say(&cannot.of(job))?,
                 }
+                self.tell_ends()
             }
             ToEnclosure::Run { job, command } => {
                 let mut next = || self.incoming.descriptor();
                 let (Some(input), Some(output), Some(error)) = (next(), next(), next()) else {
                     return Err("a command came without its streams".to_owned());
                 };
-                match self.jobs.start(job, &command, [input, output, error]) {
-                    Ok(()) => self.say(&FromEnclosure::Started { job }),
-                    Err(cannot) => self.say(&cannot.of(job)),
+                let streams = [input, output, error];
+                match self.unblocked(|jobs| jobs.start(job, &command, streams))? {
+                    Ok(()) => self.say(&FromEnclosure::Started { job })?,
+                    Err(cannot) => self.say(&cannot.of(job))?,
                 }
+                self.tell_ends()
             }
         }
+    }
+
+    /// Starts something while no signal is blocked: what is started inherits those that are, and a
+    /// shell that never hears of its children waits for them for ever. Ends that come meanwhile are
+    /// not put by, so they are to be looked for afterwards.
+    fn unblocked<T>(&mut self, start: impl FnOnce(&mut Jobs) -> T) -> Result<T, Failure> {
+        let set = child_ends();
+        set.thread_unblock()
+            .doing("a command cannot be started with no signal blocked")?;
+        let started = start(&mut self.jobs);
+        set.thread_block()
+            .doing("the ends of commands cannot be waited for")?;
+        Ok(started)
+    }
+
+    fn tell_ends(&mut self) -> Result<(), Failure> {
+        for end in self.jobs.reap() {
+            self.say(&end)?;
+        }
+        Ok(())
     }
 
     fn say(&self, line: &FromEnclosure) -> Result<(), Failure> {
@@ -131,9 +152,8 @@ fn prepare(channel: &OwnedFd, incoming: &mut Incoming) -> Result<SignalFd, Failu
     let plan = plan(channel, incoming)?;
     root::enter(&plan)?;
     sethostname(HOSTNAME.as_bytes()).doing("the sandbox's host name cannot be set")?;
-    // Blocked, so that they wait to be read. (What is started begins with none blocked.)
-    let mut ends = SigSet::empty();
-    ends.add(Signal::SIGCHLD);
+    // Blocked, so that they wait to be read.
+    let ends = child_ends();
     ends.thread_block()
         .doing("the ends of commands cannot be waited for")?;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
@@ -142,6 +162,13 @@ fn prepare(channel: &OwnedFd, incoming: &mut Incoming) -> Result<SignalFd, Failu
     walls::raise(&plan)?;
     say(channel, &FromEnclosure::Ready, &[]).doing("the launcher is gone")?;
     Ok(ends)
+}
+
+/// The signal that tells of commands that have ended.
+fn child_ends() -> SigSet {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGCHLD);
+    set
 }
 
 fn plan(channel: &OwnedFd, incoming: &mut Incoming) -> Result<Plan, Failure> {

@@ -209,7 +209,19 @@ pub(crate) async fn remove(engine: &Engine, name: &str) -> Result<()> {
         .force(true)
         .v(true)
         .build();
-    match engine.docker.remove_container(name, Some(options)).await {
+    let mut outcome = engine
+        .docker
+        .remove_container(name, Some(options.clone()))
+        .await;
+    // Podman gives up where a container ends by itself while it is about to be killed. By the next
+    // call it has ended.
+    if let Err(Error::DockerResponseServerError {
+        status_code: 500, ..
+    }) = outcome
+    {
+        outcome = engine.docker.remove_container(name, Some(options)).await;
+    }
+    match outcome {
         Err(error) if !is_missing(&error) => {
             Err(error).with_context(|| format!("the container {name} could not be removed"))
         }

@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 
 use bollard::errors::Error;
-use bollard::query_parameters::{
-    ListImagesOptionsBuilder, ListVolumesOptionsBuilder, RemoveImageOptionsBuilder,
-};
+use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 
 use super::container;
 use super::engine::Engine;
-use super::labels::{OURS, OWNER, ROLE, RUNTIME_DIR, SESSION};
+use super::homes::{self, Homes};
+use super::labels::{OURS, ROLE, RUNTIME_DIR, SESSION};
 use super::volumes;
 use crate::session::{self, RuntimeDir, SessionId};
 
@@ -20,8 +19,10 @@ pub struct Pruned {
     pub removed: Vec<String>,
     /// What could not be removed, as sentences.
     pub failed: Vec<String>,
-    /// Home volumes, which stay: they hold what tools keep between sessions.
+    /// Home volumes that stay.
     pub home_volumes: Vec<String>,
+    /// Homes that stay and are directories of this machine.
+    pub homes: Vec<String>,
 }
 
 impl Pruned {
@@ -30,6 +31,7 @@ impl Pruned {
         self.removed.extend(other.removed);
         self.failed.extend(other.failed);
         self.home_volumes.extend(other.home_volumes);
+        self.homes.extend(other.homes);
     }
 }
 
@@ -64,13 +66,12 @@ pub async fn leftovers(engine: &Engine, runtime_dir: &RuntimeDir) -> Pruned {
     pruned
 }
 
-/// Removes what dead sessions left, and vibepit's images that no container uses. The home volumes
-/// stay, and are told.
-pub async fn prune(engine: &Engine, runtime_dir: &RuntimeDir) -> Pruned {
+/// Removes what dead sessions left, and vibepit's images that no container uses.
+pub async fn prune(engine: &Engine, runtime_dir: &RuntimeDir, homes: Homes) -> Pruned {
     let mut pruned = leftovers(engine, runtime_dir).await;
     // An engine that lists images while one goes may fail to: then the cache stays for next time.
     let _ = remove_images(engine, &mut pruned).await;
-    pruned.home_volumes = home_volumes(engine).await;
+    homes::prune_volumes(engine, homes, &mut pruned).await;
     pruned
 }
 
@@ -156,23 +157,6 @@ async fn remove_images(engine: &Engine, pruned: &mut Pruned) -> Result<(), Error
         }
     }
     Ok(())
-}
-
-/// The home volumes of this user.
-async fn home_volumes(engine: &Engine) -> Vec<String> {
-    let mut filters = ours();
-    if let Some(labels) = filters.get_mut("label") {
-        labels.push(format!("{OWNER}={}", nix::unistd::geteuid()));
-    }
-    let options = ListVolumesOptionsBuilder::default()
-        .filters(&filters)
-        .build();
-    let listed = engine.docker.list_volumes(Some(options)).await;
-    let volumes = listed
-        .ok()
-        .and_then(|listed| listed.volumes)
-        .unwrap_or_default();
-    volumes.into_iter().map(|volume| volume.name).collect()
 }
 
 fn note(pruned: &mut Pruned, what: String, outcome: anyhow::Result<()>) {

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio::sync::mpsc;
 
-use super::attach::{Farewell, Joined, Parted, Word};
+use super::attach::{Farewell, Joined, Parted, Person};
 use super::docker;
 use super::engine::Engine;
 use super::job::{Job, Spec};
@@ -91,7 +90,7 @@ impl Sandbox {
 
 /// Starts a session, runs its command to the end, and takes everything away again.
 ///
-/// `words` are for the person at the terminal that the command runs in.
+/// `person` is at the terminal that the command runs in.
 ///
 /// # Errors
 ///
@@ -102,7 +101,7 @@ pub async fn run(
     runtime: &Runtime,
     request: &Request,
     report: &dyn Report,
-    words: mpsc::Receiver<Word>,
+    person: Person,
 ) -> Result<Outcome> {
     with_session(
         runtime,
@@ -115,7 +114,7 @@ pub async fn run(
                 report,
             };
             let parted = tokio::select! {
-                parted = joined.run(main.job, proxy_gone(proxy), signals, words) => parted?,
+                parted = joined.run(main.job, proxy_gone(proxy), signals, person) => parted?,
                 () = keeper.told_to_end() => return Ok(Outcome { exit_code: ENDED_BY_DOWN }),
             };
             match parted {

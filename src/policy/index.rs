@@ -332,7 +332,7 @@ fn networks(ip: IpAddr, lengths: u128) -> impl Iterator<Item = IpNet> {
 /// The order inside a group.
 fn rank<R: Borrow<Rule>>(rules: &[R], a: u32, b: u32) -> Ordering {
     let (first, second) = (rules[a as usize].borrow(), rules[b as usize].borrow());
-    let end = |rule: &Rule| rule.expires.as_ref().map(|end| Reverse(end.at));
+    let end = |rule: &Rule| rule.expires().map(|end| Reverse(end.at));
     rank_patterns(first.entry.pattern(), second.entry.pattern())
         .then_with(|| place(first).cmp(&place(second)))
         // `None`, which never ends, sorts before every end, and the latest end before the others:

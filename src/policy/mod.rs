@@ -29,6 +29,6 @@ pub use pattern::{Pattern, Wildcard};
 pub use ports::Ports;
 pub use presets::{NoPreset, Preset, PresetName, Tool};
 pub use resemble::resembled;
-pub use rules::{Expiry, Rule, RuleSet};
+pub use rules::{Expiry, Made, Rule, RuleSet};
 pub use suggest::{registrable, suggested_pattern};
 pub use verdict::{Door, Origin, Reason, Scope, SniCheck, Verdict};

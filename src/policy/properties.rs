@@ -259,13 +259,15 @@ proptest! {
         let now = start + Duration::from_secs(1);
         let rules: Vec<_> = texts.iter().map(|(text, deny, end)| {
             let verdict = if *deny { Verdict::Deny } else { Verdict::Allow };
-            let mut rule = Rule::new(parse(text), verdict, Origin::Flag, Scope::Session);
+            let rule = Rule::new(parse(text), verdict, Origin::Flag, Scope::Session);
             // 0: without an end; 1: ended just now; 2: will end.
-            rule.expires = (*end > 0).then(|| {
-                let at = start + Duration::from_secs(*end);
-                Box::new(Expiry { at, shown: String::new() })
-            });
-            rule
+            match *end {
+                0 => rule,
+                end => {
+                    let at = start + Duration::from_secs(end);
+                    rule.ending(Expiry { at, shown: String::new() })
+                }
+            }
         }).collect();
         let set = RuleSet::new(rules);
         for (asked, port) in asked {

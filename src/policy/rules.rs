@@ -24,11 +24,26 @@ pub struct Rule {
     pub origin: Origin,
     /// How long it was meant to last.
     pub scope: Scope,
-    /// When it ends before its scope does.
-    pub expires: Option<Box<Expiry>>,
     /// The preset it came with.
     pub preset: Option<PresetName>,
+    /// What few rules have: a million of them come from lists that nobody decided one by one.
+    life: Option<Box<Life>>,
     hits: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Life {
+    made: Option<Made>,
+    expires: Option<Expiry>,
+}
+
+/// Who made a rule, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// As the control plane saw them: `uid:1000`, `cn:vibepit CLI`.
+    pub by: String,
+    /// RFC 3339.
+    pub at: String,
 }
 
 /// The end of a rule.
@@ -48,15 +63,39 @@ impl Rule {
             verdict,
             origin,
             scope,
-            expires: None,
             preset: None,
+            life: None,
             hits: AtomicU64::new(0),
         }
     }
 
+    /// The same, which ends before its scope does.
+    #[must_use]
+    pub fn ending(mut self, end: Expiry) -> Self {
+        self.life.get_or_insert_default().expires = Some(end);
+        self
+    }
+
+    /// The same, with whoever made it.
+    #[must_use]
+    pub fn made_by(mut self, made: Made) -> Self {
+        self.life.get_or_insert_default().made = Some(made);
+        self
+    }
+
+    /// When it ends, if it ends before its scope does.
+    pub fn expires(&self) -> Option<&Expiry> {
+        self.life.as_ref()?.expires.as_ref()
+    }
+
+    /// Who made it, where that is known.
+    pub fn made(&self) -> Option<&Made> {
+        self.life.as_ref()?.made.as_ref()
+    }
+
     /// Whether the rule still holds.
     pub fn is_live(&self, now: Instant) -> bool {
-        self.expires.as_ref().is_none_or(|end| now < end.at)
+        self.expires().is_none_or(|end| now < end.at)
     }
 
     /// Counts one decision that this rule made.
@@ -186,14 +225,10 @@ mod tests {
     }
 
     fn ending(text: &str, at: Instant) -> Rule {
-        let expires = Some(Box::new(Expiry {
+        rule(text).ending(Expiry {
             at,
             shown: String::new(),
-        }));
-        Rule {
-            expires,
-            ..rule(text)
-        }
+        })
     }
 
     /// What decides about each target, as the text of the entry.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::api::{PolicyDocument, Saved};
+use crate::policy::Made;
 
 use super::decisions::{Decisions, Watch};
 use super::gate::Gate;
@@ -91,6 +92,7 @@ impl Reloader {
 
     /// Takes what a launcher read that follows them in our place.
     pub(super) async fn told(&self, read: Result<Vec<Saved>, String>) {
+        let read = read.map(|read| read.into_iter().map(|saved| (saved, None)).collect());
         let _turn = self.ledger.turn().await;
         if self.take_decisions(read) > 0 {
             self.ledger.sweep(&self.gate).await;
@@ -110,7 +112,7 @@ impl Reloader {
     }
 
     /// Says how many rules changed.
-    fn take_decisions(&self, read: Result<Vec<Saved>, String>) -> usize {
+    fn take_decisions(&self, read: Result<Vec<(Saved, Option<Made>)>, String>) -> usize {
         match read {
             Ok(saved) => {
                 self.set_fault(DECISIONS, None);

@@ -146,7 +146,13 @@ impl Proxy {
         let gate = Arc::new(Gate::new(document.policy, ledger.clone()));
         match &decisions {
             Some(decisions) => gate.follow(decisions.load().map_err(unusable)?),
-            None => gate.follow(document.saved),
+            None => gate.follow(
+                document
+                    .saved
+                    .into_iter()
+                    .map(|saved| (saved, None))
+                    .collect(),
+            ),
         };
         tokio::spawn(bookkeeper.keep(Arc::clone(&gate)));
         ledger.starting();

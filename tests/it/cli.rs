@@ -130,14 +130,19 @@ fn people_read_what_was_done() {
         does(&["allow", "*.github.io", "--force"]),
         "allowed *.github.io until the session ends\n"
     );
-    assert_eq!(
-        does(&["explain", "a.test"]),
-        "a.test:443: allow (allowed): the rule \"allow a.test\" (session) covers it\n  \
-         rule: allow a.test (session), 0 hits\n"
-    );
-    assert!(
-        does(&["explain", "denied.test:80"]).starts_with("denied.test:80: deny (denied_by_rule)")
-    );
+    let us = format!("uid:{}", nix::unistd::Uid::effective());
+    let said = does(&["explain", "a.test"]);
+    for part in [
+        "a.test:443: allow (allowed): the rule \"allow a.test\" (session) covers it\n  rule: allow \
+         a.test (session, made by ",
+        &format!("{us} at 20"),
+        "Z), 0 hits\n",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    let said = does(&["explain", "denied.test:80"]);
+    assert!(said.starts_with("denied.test:80: deny (denied_by_rule)"));
+    assert!(said.ends_with("  to let it through: vibepit revoke denied.test\n"));
     for target in ["::1", "[::1]", "[::1]:443"] {
         assert!(does(&["explain", target]).starts_with("[::1]:443: deny (screened_address)"));
     }
@@ -148,13 +153,26 @@ fn people_read_what_was_done() {
         .collect();
     assert_eq!(
         rows[0],
-        ["VERDICT", "ENTRY", "ORIGIN", "SCOPE", "UNTIL", "HITS"]
+        [
+            "VERDICT", "ENTRY", "ORIGIN", "SCOPE", "UNTIL", "HITS", "MADE", "BY"
+        ]
     );
     assert_eq!(
         rows[1],
-        ["deny", "denied.test", "config", "global", "-", "0"]
+        [
+            "deny",
+            "denied.test",
+            "config",
+            "global",
+            "-",
+            "0",
+            "-",
+            "-"
+        ]
     );
-    assert_eq!(rows[2], ["allow", "a.test", "session", "session", "-", "0"]);
+    let (known, made) = rows[2].split_at(6);
+    assert_eq!(known, ["allow", "a.test", "session", "session", "-", "0"]);
+    assert_eq!(made[1], us);
     let status = does(&["status"]);
     assert!(
         status.contains(proxy.id()) && status.contains(&proxy.http().to_string()),

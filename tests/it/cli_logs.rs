@@ -84,6 +84,53 @@ fn the_newest_entries_are_shown_oldest_first() {
     }
 }
 
+/// What a line of `logs` ends with, and what the sandbox was told, is the same.
+#[test]
+fn a_refusal_ends_with_what_would_let_it_through_if_anything_does() {
+    let proxy = Proxy::start("deny = [\"*.no.test\"]\n");
+    let remedy = |request: &str| {
+        let mut wire = proxy.client();
+        wire.send(format!("{request}\r\nHost: x.test\r\n\r\n"));
+        let told = wire.answer().text();
+        let line = proxy.cli(&["logs", "-n", "1"]).ok();
+        let remedy = line.split_once("to let it through: ");
+        let remedy = remedy.map(|(_, remedy)| remedy.trim_end().to_owned());
+        if let Some(remedy) = &remedy {
+            assert!(told.contains(remedy), "{told}");
+        }
+        remedy
+    };
+    for (request, expected) in [
+        ("CONNECT a.test:443 HTTP/1.1", "vibepit allow a.test:443"),
+        (
+            "GET http://[2606:4700::1]/ HTTP/1.1",
+            "vibepit allow '[2606:4700::1]:80'",
+        ),
+        (
+            "GET http://a.no.test/ HTTP/1.1",
+            "vibepit revoke '*.no.test'",
+        ),
+        (
+            "GET http://10.0.0.1/ HTTP/1.1",
+            "allow_cidr in config.toml, if that network is meant to be reached",
+        ),
+        (
+            "GET http://host.vibepit:8080/ HTTP/1.1",
+            "allow_host_ports = [8080] in config.toml, then vibepit run again",
+        ),
+    ] {
+        assert_eq!(remedy(request).as_deref(), Some(expected), "{request}");
+    }
+    assert_eq!(remedy("GET http://a_b;.test:x/ HTTP/1.1"), None);
+    // What is printed can be pasted.
+    let command = remedy("GET http://[2606:4700::1]/ HTTP/1.1").expect("a command");
+    let script = command.replacen("vibepit", "\"$0\"", 1);
+    let mut shell = proxy.home.command("sh");
+    shell.args(["-c", &script]).arg(crate::support::binary());
+    let said = crate::support::Ran::of(&mut shell).ok();
+    assert!(said.contains("allowed [2606:4700::1]:80"), "{said}");
+}
+
 #[test]
 fn more_than_a_thousand_entries_can_be_asked_for() {
     let proxy = Proxy::start("");

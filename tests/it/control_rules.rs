@@ -439,3 +439,34 @@ fn a_deny_and_a_revoke_close_what_is_open_and_say_how_much() {
     );
     tunnels[2].ends();
 }
+
+#[test]
+fn a_saved_rule_is_known_by_who_made_it_and_when_in_every_later_session() {
+    let first = Proxy::start("allow = [\"written.test\"]\n");
+    let second = Launch::new("").home(&first.home).start();
+    let mut events = second.events(None);
+    first.does(
+        "/allow",
+        &json!({"entries": ["kept.test"], "scope": "global"}),
+    );
+    events.until("rule-added");
+    first.does("/allow", &json!({"entries": ["kept.test"]}));
+    let third = Launch::new("").home(&first.home).start();
+    let of = |proxy: &Proxy, entry: &str| {
+        let rules = proxy.read("/rules");
+        let rules = rules["rules"].as_array().expect("rules").clone();
+        let rule = rules.iter().find(|rule| rule["entry"] == entry);
+        let rule = rule.expect("the rule").clone();
+        (rule["made_by"].clone(), rule["made_at"].clone())
+    };
+    let (by, at) = of(&first, "kept.test");
+    assert_eq!(by, format!("uid:{}", nix::unistd::Uid::effective()));
+    assert!(at.as_str().is_some_and(|at| at.ends_with('Z')), "{at}");
+    for later in [&second, &third] {
+        assert_eq!(of(later, "kept.test"), (by.clone(), at.clone()));
+    }
+    let explained = third.read("/explain?target=kept.test:443");
+    assert_eq!(explained["rule"]["made_at"], at);
+    // A file that a person wrote does not say.
+    assert_eq!(of(&first, "written.test"), (Value::Null, Value::Null));
+}

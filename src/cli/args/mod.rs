@@ -170,7 +170,7 @@ pub(super) enum Command {
     ///
     /// Holds from the next request on, until the session ends or, with `--for`, for so long. A
     /// deny rule outranks it; if one does, a warning says which. Where ENTRY is in force already,
-    /// nothing but its time limit changes.
+    /// nothing but its time limit changes. What is saved needs no session that runs.
     #[command(after_long_help = examples::ALLOW)]
     Allow(AddArgs),
     /// Keep the sandbox from something; outranks every allow.
@@ -196,12 +196,20 @@ pub(super) enum Command {
 
     /// Take allow and deny rules back, and close what they let through.
     ///
-    /// Rules that stand in config.toml stay: take them out there, or deny them.
+    /// Rules that stand in config.toml stay: take them out there, or deny them. Where no session
+    /// runs, what is saved is taken back.
     #[command(after_long_help = examples::REVOKE)]
     Revoke(RevokeArgs),
     /// List the rules that are in force.
     #[command(after_long_help = examples::RULES)]
-    Rules(Reach),
+    Rules(RulesArgs),
+    /// Go through what was refused or ran out since the last time, and settle it.
+    ///
+    /// Of this project, grouped by the domain that somebody registered; what was decided since is
+    /// not shown. On a terminal each group is settled with a letter, in the session that runs or
+    /// for those to come; elsewhere the groups are listed with the commands that settle them.
+    #[command(after_long_help = examples::REVIEW)]
+    Review(ReviewArgs),
     /// Say what happens to a request, and why.
     ///
     /// Asks the rules only: no name is resolved and nothing is connected to.
@@ -244,9 +252,10 @@ pub(super) enum Command {
     Pull(PullArgs),
     /// Remove what a crash left behind: containers and directories.
     ///
-    /// Sessions that run are not touched. Homes of projects are kept, and named.
+    /// Sessions that run are not touched. Homes of projects are kept, and named, unless --homes says
+    /// otherwise.
     #[command(after_long_help = examples::PRUNE)]
-    Prune,
+    Prune(PruneArgs),
     /// Say what works on this machine, what does not, and what to do; and try to get out of a
     /// sandbox.
     ///
@@ -323,6 +332,28 @@ pub(super) struct LogsArgs {
     /// Only entries after this number, the oldest first; with --follow all of them.
     #[arg(long, value_name = "ID")]
     pub(super) after: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RulesArgs {
+    #[command(flatten)]
+    pub(super) reach: Reach,
+    /// Only rules of files that no request has needed since then: 30d, or a time.
+    ///
+    /// The audit logs tell, so no session need run. What they do not reach back to is said, and
+    /// nothing is called unused for it.
+    #[arg(long, value_name = "TIME")]
+    pub(super) unused: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReviewArgs {
+    /// Of every project.
+    #[arg(long)]
+    pub(super) all: bool,
+    /// From then on, whenever the last review was: 10m, 2h or 7d ago, or a time.
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -410,6 +441,13 @@ pub(super) struct ConfigShowArgs {
     /// The project: a directory; its git root is what is meant.
     #[arg(value_name = "PATH")]
     pub(super) path: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PruneArgs {
+    /// Remove the homes of projects as well, and all that tools keep in them.
+    #[arg(long)]
+    pub(super) homes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -23,6 +23,19 @@ pub(in crate::cli) struct RunArgs {
     /// nothing has been typed for half a second; before that it goes to the command.
     #[arg(long, conflicts_with = "reject")]
     pub(in crate::cli) prompt: bool,
+    /// How you notice that a request waits while the command has the terminal.
+    ///
+    /// Nothing is drawn on the command's screen: its title says it and becomes the command's again,
+    /// the bell rings, and with `osc` the desktop shows it where the terminal is known to pass that
+    /// on (OSC 9 and 777: iTerm2, kitty, WezTerm, Ghostty, foot, urxvt). Each has those before it.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        default_value_t,
+        conflicts_with = "prompt"
+    )]
+    pub(in crate::cli) notify: Notify,
     /// Start a session of its own, even where the project has one.
     #[arg(long)]
     pub(in crate::cli) new: bool,
@@ -114,6 +127,20 @@ impl StartArgs {
             .into_iter()
             .find_map(|(given, option)| given.then_some(option))
     }
+}
+
+/// How a held request is noticed in the terminal of the command.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Notify {
+    /// Not at all.
+    Off,
+    /// The title of the terminal says it.
+    Title,
+    /// The bell rings, too.
+    #[default]
+    Bell,
+    /// And the desktop shows it.
+    Osc,
 }
 
 /// What a sandbox is made with.

@@ -3,6 +3,7 @@
 
 mod reader;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use self::reader::{Line, Reader};
+pub(super) use self::reader::{Line, Reader};
 use super::args::AuditArgs;
 use super::failure::Failure;
 use super::output::{Output, printable};
@@ -22,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(250);
 
 pub(super) async fn run(args: AuditArgs, out: &Output) -> Result<ExitCode, Failure> {
     let since = args.since.as_deref().map(since).transpose()?;
-    let directory = config::state_dir().map_err(Failure::failed)?.join("audit");
+    let directory = directory()?;
     let mut reader = Reader::new(directory.clone(), args.session);
     let wanted = |line: &Line| {
         let event = text(line, "event");
@@ -56,12 +57,17 @@ pub(super) async fn run(args: AuditArgs, out: &Output) -> Result<ExitCode, Failu
     }
 }
 
-fn text<'a>(line: &'a Line, key: &str) -> &'a str {
+/// Where the audit files of all sessions are.
+pub(super) fn directory() -> Result<PathBuf, Failure> {
+    Ok(config::state_dir().map_err(Failure::failed)?.join("audit"))
+}
+
+pub(super) fn text<'a>(line: &'a Line, key: &str) -> &'a str {
     line.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// When it was. Not compared as text, which writes 10.1 s behind 10.095 s.
-fn moment(line: &Line) -> Option<OffsetDateTime> {
+pub(super) fn moment(line: &Line) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text(line, "time"), &Rfc3339).ok()
 }
 
@@ -93,7 +99,7 @@ fn shown(line: &Line) -> String {
 }
 
 /// The first time that is wanted: so long ago, or from then on.
-fn since(said: &str) -> Result<OffsetDateTime, Failure> {
+pub(super) fn since(said: &str) -> Result<OffsetDateTime, Failure> {
     match crate::api::duration(said) {
         Ok(ago) => Ok(OffsetDateTime::now_utc() - ago),
         Err(_) => OffsetDateTime::parse(said, &Rfc3339).map_err(|_| {

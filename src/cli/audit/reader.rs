@@ -15,10 +15,10 @@ use crate::api::{AUDIT_OLDER, audit_file_name};
 use crate::session::SessionId;
 
 /// An event as it was written down.
-pub(super) type Line = Map<String, Value>;
+pub(in crate::cli) type Line = Map<String, Value>;
 
 /// Reads what was written since it read last.
-pub(super) struct Reader {
+pub(in crate::cli) struct Reader {
     /// The sessions' directories are in it.
     directory: PathBuf,
     /// The start of a session's id.
@@ -31,11 +31,11 @@ pub(super) struct Reader {
 
 /// What is new.
 #[derive(Default)]
-pub(super) struct News {
+pub(in crate::cli) struct News {
     /// Lines, in the order of each session.
-    pub(super) lines: Vec<Line>,
+    pub(in crate::cli) lines: Vec<Line>,
     /// What a person should know of what is not there, a sentence each, each once.
-    pub(super) notes: Vec<String>,
+    pub(in crate::cli) notes: Vec<String>,
 }
 
 /// A place in a log: a file, and the bytes of it that have been read.
@@ -49,7 +49,7 @@ type Identity = (u64, u64, Option<SystemTime>);
 
 impl Reader {
     /// Has read nothing yet.
-    pub(super) fn new(directory: PathBuf, session: Option<String>) -> Self {
+    pub(in crate::cli) fn new(directory: PathBuf, session: Option<String>) -> Self {
         Self {
             directory,
             session,
@@ -62,7 +62,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the directory of the logs cannot be read. Not being there, it has none.
-    pub(super) fn next(&mut self, wanted: impl Fn(&Line) -> bool) -> io::Result<News> {
+    pub(in crate::cli) fn next(&mut self, wanted: impl Fn(&Line) -> bool) -> io::Result<News> {
         let mut news = News::default();
         let entries = match fs::read_dir(&self.directory) {
             Ok(entries) => entries,

@@ -13,6 +13,7 @@ use super::super::report::Report;
 use super::super::request::Outcome;
 use super::super::signals::{Signal, Signals};
 use super::desk::{Desk, Word, leave_question};
+use super::notice::{Notices, forward_noticing};
 use super::pump::{Gone, forward_apart, forward_raw, forward_split};
 use super::terminal::{Mode, size};
 
@@ -36,6 +37,25 @@ pub(crate) struct Joined<'a> {
     pub(crate) report: &'a dyn Report,
 }
 
+/// What reaches the person at the terminal that the command runs in.
+#[derive(Debug)]
+pub struct Person {
+    /// What they are asked, and told.
+    pub words: mpsc::Receiver<Word>,
+    /// What they are to notice while the command has the screen.
+    pub notices: Option<Notices>,
+}
+
+impl Person {
+    /// Who hears nothing of us.
+    pub(crate) fn left_alone() -> Self {
+        Self {
+            words: mpsc::channel(1).1,
+            notices: None,
+        }
+    }
+}
+
 /// How a command and our streams came apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Parted {
@@ -54,8 +74,9 @@ impl Joined<'_> {
         job: Job,
         gone: impl Future<Output = String>,
         signals: &mut Signals,
-        words: mpsc::Receiver<Word>,
+        person: Person,
     ) -> Result<Parted> {
+        let Person { words, notices } = person;
         let raw = match self.terminal {
             true => Some(Mode::raw().context("the terminal cannot be made raw")?),
             false => None,
@@ -74,7 +95,9 @@ impl Joined<'_> {
             raw: self.terminal,
         };
         let feeding = tokio::spawn(desk.serve(input));
-        let parted = self.relay(output, control, asked, gone, signals).await;
+        let parted = self
+            .relay(output, control, asked, gone, signals, notices)
+            .await;
         feeding.abort();
         // It gives the terminal back as it was.
         let _ = feeding.await;
@@ -98,9 +121,10 @@ impl Joined<'_> {
         mut asked: watch::Receiver<bool>,
         gone: impl Future<Output = String>,
         signals: &mut Signals,
+        notices: Option<Notices>,
     ) -> Result<bool> {
         let (reader, mut reader_gone) = watch::channel(false);
-        let mut relay = std::pin::pin!(forward(output, &reader));
+        let mut relay = std::pin::pin!(forward(output, &reader, notices));
         let mut ending = false;
         let mut killed = false;
         let mut told_gone = false;
@@ -185,10 +209,13 @@ impl Joined<'_> {
     }
 }
 
-async fn forward(output: Output, reader: &Gone) -> std::io::Result<()> {
+async fn forward(output: Output, reader: &Gone, notices: Option<Notices>) -> std::io::Result<()> {
     let (out, err) = (tokio::io::stdout(), tokio::io::stderr());
     match output {
-        Output::Terminal(output) => forward_raw(output, out, reader).await,
+        Output::Terminal(output) => match notices {
+            Some(notices) => forward_noticing(output, out, reader, notices).await,
+            None => forward_raw(output, out, reader).await,
+        },
         Output::Framed(output) => forward_split(output, out, err, reader).await,
         Output::Apart(output, error) => forward_apart(output, error, out, err, reader).await,
     }

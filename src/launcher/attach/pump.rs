@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::stream::{Channel, Demux};
 
-const BUFFER: usize = 32 * 1024;
+pub(super) const BUFFER: usize = 32 * 1024;
 
 /// Pieces of our input that may wait for the engine.
 pub(super) const PIECES: usize = 4;
@@ -86,16 +86,16 @@ pub(crate) async fn forward_apart(
 
 /// An end that may break: from then on it swallows, so that the container is drained all the
 /// same and its exit code is seen.
-struct Sink<W> {
+pub(super) struct Sink<W> {
     end: Option<W>,
 }
 
 impl<W: AsyncWrite + Unpin> Sink<W> {
-    fn new(end: W) -> Self {
+    pub(super) fn new(end: W) -> Self {
         Self { end: Some(end) }
     }
 
-    async fn write(&mut self, piece: &[u8], gone: &Gone) {
+    pub(super) async fn write(&mut self, piece: &[u8], gone: &Gone) {
         let Some(end) = &mut self.end else { return };
         let written = match end.write_all(piece).await {
             Ok(()) => end.flush().await,

@@ -71,28 +71,38 @@ async fn parts(engine: &Engine) -> Vec<Check> {
             )];
         }
     };
-    parts
-        .iter()
-        .filter(|part| is_listed(&part.name))
-        .map(part)
-        .collect()
+    parts.iter().filter_map(part).collect()
 }
 
-fn part(part: &SystemVersionComponents) -> Check {
-    let name = match part.name.as_str() {
+/// What is known of a component; nothing of one that no table is kept of.
+fn part(part: &SystemVersionComponents) -> Option<Check> {
+    // Podman writes `OCI Runtime (runc)`, and what the program says of itself: `runc version 1.1.5`,
+    // and more lines.
+    let inner = part.name.strip_prefix("OCI Runtime (");
+    let component = inner.and_then(|inner| inner.strip_suffix(')'));
+    let component = component.unwrap_or(&part.name);
+    let said = part.version.lines().next().unwrap_or_default();
+    let version = said.rsplit(' ').next().unwrap_or_default();
+    let name = match component {
         "runc" => "runc",
+        "crun" => "crun",
         "containerd" => "containerd",
-        _ => "docker",
+        listed if is_listed(listed) => "docker",
+        _ => return None,
     };
-    let shown = format!("{name} {}", part.version);
-    let Some(version) = Version::parse(&part.version) else {
+    Some(judged(component, name, version))
+}
+
+fn judged(component: &str, name: &'static str, written: &str) -> Check {
+    let shown = format!("{name} {written}");
+    let Some(version) = Version::parse(written) else {
         return ENGINE.warning(
             name,
             format!("{shown} is no version that can be compared"),
             "look up whether it has known ways out",
         );
     };
-    match known(&part.name, &version) {
+    match known(component, &version) {
         None => ENGINE.ok(name, format!("{shown} has no known way out")),
         // Debian and others mend an old version without changing its number.
         Some(known) if version.packaged => ENGINE.warning(
@@ -144,20 +154,34 @@ mod tests {
     use super::super::State;
     use super::*;
 
-    fn state(name: &str, version: &str) -> State {
+    fn of(name: &str, version: &str) -> Option<Check> {
         part(&SystemVersionComponents {
             name: name.to_owned(),
             version: version.to_owned(),
             ..SystemVersionComponents::default()
         })
-        .state
     }
 
     #[test]
     fn a_packaged_version_is_a_warning_and_the_projects_own_a_problem() {
-        assert_eq!(state("runc", "1.1.5+ds1-1+deb12u1"), State::Warning);
-        assert_eq!(state("runc", "1.1.5"), State::Problem);
-        assert_eq!(state("runc", "1.3.3"), State::Ok);
-        assert_eq!(state("runc", "devel"), State::Warning);
+        let state = |version| of("runc", version).map(|check| check.state);
+        assert_eq!(state("1.1.5+ds1-1+deb12u1"), Some(State::Warning));
+        assert_eq!(state("1.1.5"), Some(State::Problem));
+        assert_eq!(state("1.3.3"), Some(State::Ok));
+        assert_eq!(state("devel"), Some(State::Warning));
+    }
+
+    #[test]
+    fn podmans_runtime_is_known_by_the_name_within_its_name() {
+        let runc = of(
+            "OCI Runtime (runc)",
+            "runc version 1.1.11\ncommit: v1\nspec: 1.0.2",
+        );
+        let runc = runc.unwrap();
+        assert_eq!((runc.name, runc.state), ("runc", State::Problem));
+        assert!(runc.says.contains("CVE-2024-21626"), "{}", runc.says);
+        let crun = of("OCI Runtime (crun)", "crun version 1.8.1\ncommit: f8a0").unwrap();
+        assert_eq!((crun.name, crun.state), ("crun", State::Ok));
+        assert!(of("Conmon", "conmon version 2.1.6").is_none());
     }
 }

@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
 
-use super::super::attach::{self, Farewell, Joined, Parted, Word};
+use super::super::attach::{self, Farewell, Joined, Notices, Parted, Person};
 use super::super::job::{Control, Job, Kill, Output};
 use super::super::report::Report;
 use super::super::request::CannotRun;
@@ -91,7 +91,12 @@ impl KeeperClient {
     /// # Errors
     ///
     /// When the keeper does not answer, or goes away; [`CannotRun`] when there is no such command.
-    pub async fn exec(&self, order: Order, report: &dyn Report) -> Result<i64> {
+    pub async fn exec(
+        &self,
+        order: Order,
+        report: &dyn Report,
+        notices: Option<Notices>,
+    ) -> Result<i64> {
         let mut signals = Signals::listen()?;
         let terminal = order.terminal.is_some();
         let (stream, answer) = self.ask_for(&ToKeeper::Exec(order)).await?;
@@ -103,7 +108,11 @@ impl KeeperClient {
             farewell: Farewell::End,
             report,
         };
-        match self.join(stream, joined, &mut signals).await? {
+        let person = Person {
+            notices,
+            ..Person::left_alone()
+        };
+        match self.join(stream, joined, &mut signals, person).await? {
             Parted::Ended(outcome) => Ok(outcome.exit_code),
             Parted::Left => bail!("the command was left although it was to end"),
         }
@@ -128,7 +137,8 @@ impl KeeperClient {
             farewell: Farewell::Leave,
             report,
         };
-        match self.join(stream, joined, &mut signals).await? {
+        let person = Person::left_alone();
+        match self.join(stream, joined, &mut signals, person).await? {
             Parted::Ended(outcome) => Ok(Ending::Exit(outcome.exit_code)),
             Parted::Left => Ok(Ending::Left(number)),
         }
@@ -139,16 +149,16 @@ impl KeeperClient {
         stream: UnixStream,
         joined: Joined<'_>,
         signals: &mut Signals,
+        person: Person,
     ) -> Result<Parted> {
         let (job, mut told) = job(stream, joined.terminal);
-        let (_, words) = mpsc::channel::<Word>(1);
         let said = async {
             match told.recv().await {
                 Some(sentence) => sentence,
                 None => std::future::pending().await,
             }
         };
-        let parted = joined.run(job, said, signals, words).await;
+        let parted = joined.run(job, said, signals, person).await;
         // What was said last came with the command's end, and may have been overtaken by it.
         while let Ok(sentence) = told.try_recv() {
             joined.report.warning(&sentence);

@@ -5,10 +5,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::api::{Added, Addition, Decided, Decision, Fault, Revoked};
-use crate::policy::{Entry, Pattern, PresetName, Scope, Target, Verdict};
+use crate::policy::{Entry, Made, Pattern, PresetName, Scope, Target, Verdict};
 use crate::proxy::gate::AddedRules;
+use crate::proxy::ledger::timestamp;
 use crate::proxy::queue::Answer;
 
 use super::State;
@@ -35,13 +37,16 @@ pub(super) async fn add(
     whole(async move {
         state.can_hold(addition.scope)?;
         let _turn = state.ledger.turn().await;
-        let saving = state.save(addition.scope, verdict, &addition.entries).await;
+        let made = made(actor);
+        let saving = state
+            .save(addition.scope, verdict, &addition.entries, &made)
+            .await;
         let addition = Addition {
             scope: saving.scope,
             ..addition
         };
         let (added, closed) = state
-            .put_in_force(verdict, &addition, &actor, saving.error.as_deref())
+            .put_in_force(verdict, &addition, &made, saving.error.as_deref())
             .await?;
         Ok(Added {
             added: added.added,
@@ -125,10 +130,11 @@ pub(super) async fn decide(
         };
         if scope != Scope::Once {
             let _turn = state.ledger.turn().await;
+            let made = made(actor.clone());
             if let Some(preset) = decision.preset {
-                state.remember(preset, &target, &mut decided).await;
+                state.remember(preset, &target, &made, &mut decided).await;
             }
-            let saving = state.save(scope, verdict, &entries).await;
+            let saving = state.save(scope, verdict, &entries, &made).await;
             let addition = Addition {
                 entries,
                 scope: saving.scope,
@@ -136,7 +142,7 @@ pub(super) async fn decide(
             };
             // A session that is full of rules still answers the one who waits.
             match state
-                .put_in_force(verdict, &addition, &actor, saving.error.as_deref())
+                .put_in_force(verdict, &addition, &made, saving.error.as_deref())
                 .await
             {
                 Ok((added, closed)) => {
@@ -217,7 +223,13 @@ impl State {
     }
 
     /// Adds what a tool of the person's did not tell to what its preset opens from now on.
-    async fn remember(&self, preset: PresetName, target: &Target, decided: &mut Decided) {
+    async fn remember(
+        &self,
+        preset: PresetName,
+        target: &Target,
+        made: &Made,
+        decided: &mut Decided,
+    ) {
         let known = self.gate.entries_of(preset);
         let covers = |entry: &Entry| entry.covers(&target.host, target.port);
         let Some(entry) = Entry::for_target(target).filter(|_| !known.iter().any(covers)) else {
@@ -225,8 +237,8 @@ impl State {
         };
         let outcome = match &self.decisions {
             Some(decisions) => {
-                let decisions = Arc::clone(decisions);
-                blocking(move || decisions.remember(preset, &entry)).await
+                let (decisions, made) = (Arc::clone(decisions), made.clone());
+                blocking(move || decisions.remember(preset, &entry, &made)).await
             }
             None => Err(NO_PLACE.to_owned()),
         };
@@ -269,7 +281,7 @@ impl State {
     }
 
     /// Saves what is to be saved. What cannot be holds for the session.
-    async fn save(&self, scope: Scope, verdict: Verdict, entries: &[Entry]) -> Saving {
+    async fn save(&self, scope: Scope, verdict: Verdict, entries: &[Entry], made: &Made) -> Saving {
         let saved = matches!(scope, Scope::Project | Scope::Global);
         if !saved {
             return Saving {
@@ -281,7 +293,8 @@ impl State {
         let outcome = match &self.decisions {
             Some(decisions) => {
                 let (decisions, entries) = (Arc::clone(decisions), entries.to_vec());
-                blocking(move || decisions.save(scope, verdict, &entries)).await
+                let made = made.clone();
+                blocking(move || decisions.save(scope, verdict, &entries, &made)).await
             }
             None => Err(NO_PLACE.to_owned()),
         };
@@ -303,12 +316,12 @@ impl State {
         &self,
         verdict: Verdict,
         addition: &Addition,
-        actor: &str,
+        made: &Made,
         save_error: Option<&str>,
     ) -> Result<(AddedRules, usize), Fault> {
         let added = self
             .gate
-            .add(verdict, addition, actor, save_error)
+            .add(verdict, addition, made, save_error)
             .map_err(|error| Fault::unavailable(error.to_string()))?;
         let closed = match verdict {
             Verdict::Deny => self.ledger.sweep(&self.gate).await,
@@ -321,6 +334,14 @@ impl State {
 fn as_entry(target: &Target) -> Result<Entry, Fault> {
     Entry::for_target(target)
         .ok_or_else(|| Fault::bad_request(format!("{target} cannot be written as a rule")))
+}
+
+/// Somebody decides, now.
+fn made(by: String) -> Made {
+    Made {
+        by,
+        at: timestamp(SystemTime::now()),
+    }
 }
 
 /// Runs to its end even if the client goes away: a decision is not made by half.

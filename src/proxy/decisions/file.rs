@@ -8,9 +8,11 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 use serde::Deserialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use toml::Spanned;
 
-use crate::policy::{Entry, Verdict};
+use crate::policy::{Entry, Made, Verdict};
 
 /// No person decides so much; it bounds what a broken file can cost.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -18,8 +20,16 @@ const BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// What a file says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Content {
-    pub(super) allow: Vec<Entry>,
-    pub(super) deny: Vec<Entry>,
+    pub(super) allow: Vec<Line>,
+    pub(super) deny: Vec<Line>,
+}
+
+/// A decision. Who made it, and when, stands behind it as a comment: a person reads it there, and a
+/// version that knows nothing of it passes it over.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) entry: Entry,
+    pub(super) made: Option<Made>,
 }
 
 #[derive(Deserialize)]
@@ -42,10 +52,13 @@ impl Content {
             raw.into_iter()
                 .map(|item| {
                     // Whoever saved it had insisted where that was needed.
-                    Entry::parse_forced(item.get_ref())
-                        .map_err(|error| format!("{}: {error}", position(text, item.span().start)))
+                    let entry = Entry::parse_forced(item.get_ref()).map_err(|error| {
+                        format!("{}: {error}", position(text, item.span().start))
+                    })?;
+                    let made = text.get(item.span().end..).and_then(made);
+                    Ok(Line { entry, made })
                 })
-                .collect::<Result<Vec<_>, _>>()
+                .collect::<Result<Vec<_>, String>>()
         };
         Ok(Self {
             allow: entries(raw.allow)?,
@@ -54,18 +67,21 @@ impl Content {
     }
 
     /// Adds entries, in the place of what was said of them before. Says whether that changes
-    /// anything.
-    pub(super) fn put(&mut self, verdict: Verdict, entries: &[Entry]) -> bool {
+    /// anything: what was said of one already is as it was, and by whom.
+    pub(super) fn put(&mut self, verdict: Verdict, entries: &[Entry], made: &Made) -> bool {
         let (same, opposite) = match verdict {
             Verdict::Allow => (&mut self.allow, &mut self.deny),
             Verdict::Deny => (&mut self.deny, &mut self.allow),
         };
         let before = opposite.len();
-        opposite.retain(|entry| !entries.contains(entry));
+        opposite.retain(|line| !entries.contains(&line.entry));
         let mut changed = opposite.len() != before;
         for entry in entries {
-            if !same.contains(entry) {
-                same.push(entry.clone());
+            if !same.iter().any(|line| line.entry == *entry) {
+                same.push(Line {
+                    entry: entry.clone(),
+                    made: Some(made.clone()),
+                });
                 changed = true;
             }
         }
@@ -75,8 +91,8 @@ impl Content {
     /// Removes entries, and says whether some were there.
     pub(super) fn take(&mut self, entries: &[Entry]) -> bool {
         let before = self.allow.len() + self.deny.len();
-        self.allow.retain(|entry| !entries.contains(entry));
-        self.deny.retain(|entry| !entries.contains(entry));
+        self.allow.retain(|line| !entries.contains(&line.entry));
+        self.deny.retain(|line| !entries.contains(&line.entry));
         self.allow.len() + self.deny.len() != before
     }
 }
@@ -88,16 +104,35 @@ impl fmt::Display for Content {
             "# Written by vibepit: what was approved and denied for good."
         )?;
         writeln!(f, "# vibepit rules shows it, vibepit revoke takes it back.")?;
-        for (name, entries) in [("allow", &self.allow), ("deny", &self.deny)] {
+        for (name, lines) in [("allow", &self.allow), ("deny", &self.deny)] {
             writeln!(f, "{name} = [")?;
-            for entry in entries {
+            for Line { entry, made } in lines {
                 // An entry has no character that TOML would want escaped.
-                writeln!(f, "  \"{entry}\",")?;
+                write!(f, "  \"{entry}\",")?;
+                match made {
+                    // A comment ends with its line, and takes no other control character.
+                    Some(Made { by, at }) if !by.contains(char::is_control) => {
+                        writeln!(f, " # {at} {by}")?;
+                    }
+                    _ => writeln!(f)?,
+                }
             }
             writeln!(f, "]")?;
         }
         Ok(())
     }
+}
+
+/// Who made a decision, as the comment behind it says; `None` where it says something else.
+fn made(behind: &str) -> Option<Made> {
+    let line = behind.lines().next()?.trim_start();
+    let comment = line.strip_prefix(',').unwrap_or(line).trim_start();
+    let (at, by) = comment.strip_prefix("# ")?.split_once(' ')?;
+    OffsetDateTime::parse(at, &Rfc3339).ok()?;
+    Some(Made {
+        by: by.trim_end().to_owned(),
+        at: at.to_owned(),
+    })
 }
 
 /// Line and column of a byte, both from 1.

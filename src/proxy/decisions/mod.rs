@@ -20,9 +20,9 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use crate::api::{DecisionsPlace, Saved};
-use crate::policy::{Entry, PresetName, Scope, Verdict};
+use crate::policy::{Entry, Made, PresetName, Scope, Verdict};
 
-use self::file::Content;
+use self::file::{Content, Line};
 pub use self::watch::Watch;
 
 /// How long somebody else may hold the lock before a decision is not saved.
@@ -57,11 +57,11 @@ impl Decisions {
         self.place.project.is_some()
     }
 
-    /// What is saved, for all sessions and for this project.
+    /// What is saved, for all sessions and for this project; and by whom, where the file says.
     ///
     /// # Errors
     /// When a file cannot be read, or holds something that it must not; line and column are said.
-    pub fn load(&self) -> Result<Vec<Saved>, DecisionsError> {
+    pub fn load(&self) -> Result<Vec<(Saved, Option<Made>)>, DecisionsError> {
         let mut saved = Vec::new();
         for scope in [Scope::Global, Scope::Project] {
             let Some(name) = self.name(scope) else {
@@ -72,10 +72,13 @@ impl Decisions {
                 (Verdict::Allow, content.allow),
                 (Verdict::Deny, content.deny),
             ] {
-                saved.extend(entries.into_iter().map(|entry| Saved {
-                    scope,
-                    verdict,
-                    entry,
+                saved.extend(entries.into_iter().map(|Line { entry, made }| {
+                    let saved = Saved {
+                        scope,
+                        verdict,
+                        entry,
+                    };
+                    (saved, made)
                 }));
             }
         }
@@ -92,11 +95,12 @@ impl Decisions {
         scope: Scope,
         verdict: Verdict,
         entries: &[Entry],
+        made: &Made,
     ) -> Result<PathBuf, DecisionsError> {
         let Some(name) = self.name(scope) else {
             return Err(DecisionsError("there is no file for this scope".to_owned()));
         };
-        self.change(&name, |content| content.put(verdict, entries))?;
+        self.change(&name, |content| content.put(verdict, entries, made))?;
         Ok(self.place.shown.join(name))
     }
 
@@ -124,11 +128,16 @@ impl Decisions {
     ///
     /// # Errors
     /// When that is not possible; the file is as it was.
-    pub fn remember(&self, preset: PresetName, entry: &Entry) -> Result<(), DecisionsError> {
+    pub fn remember(
+        &self,
+        preset: PresetName,
+        entry: &Entry,
+        made: &Made,
+    ) -> Result<(), DecisionsError> {
         self.make_directories()?;
         let entries = std::slice::from_ref(entry);
         self.change(&of_preset(preset), |content| {
-            content.put(Verdict::Allow, entries)
+            content.put(Verdict::Allow, entries, made)
         })
     }
 
@@ -137,7 +146,8 @@ impl Decisions {
     /// # Errors
     /// As [`Self::load`].
     pub fn remembered(&self, preset: PresetName) -> Result<Vec<Entry>, DecisionsError> {
-        Ok(self.read(&of_preset(preset))?.allow)
+        let lines = self.read(&of_preset(preset))?.allow.into_iter();
+        Ok(lines.map(|line| line.entry).collect())
     }
 
     /// Tells when one of the files may have changed.
@@ -260,6 +270,18 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn made() -> Made {
+        Made {
+            by: "cn:vibepit CLI".to_owned(),
+            at: "2026-01-31T12:00:00.5Z".to_owned(),
+        }
+    }
+
+    fn load(ours: &Decisions) -> Vec<Saved> {
+        let loaded = ours.load().unwrap().into_iter();
+        loaded.map(|(saved, _)| saved).collect()
+    }
+
     fn saved(scope: Scope, verdict: Verdict, text: &str) -> Saved {
         Saved {
             scope,
@@ -272,16 +294,21 @@ mod tests {
     fn what_is_saved_is_there_for_the_next_session_and_for_other_projects_only_if_global() {
         let directory = tempfile::tempdir().unwrap();
         let ours = decisions(directory.path());
-        ours.save(Scope::Global, Verdict::Allow, &[entry("a.test")])
+        ours.save(Scope::Global, Verdict::Allow, &[entry("a.test")], &made())
             .unwrap();
-        ours.save(Scope::Project, Verdict::Deny, &[entry("b.test:443")])
-            .unwrap();
+        ours.save(
+            Scope::Project,
+            Verdict::Deny,
+            &[entry("b.test:443")],
+            &made(),
+        )
+        .unwrap();
         let a = saved(Scope::Global, Verdict::Allow, "a.test");
         let b = saved(Scope::Project, Verdict::Deny, "b.test:443");
-        assert_eq!(ours.load().unwrap(), [a.clone(), b]);
+        assert_eq!(load(&ours), [a.clone(), b]);
         let mut place = ours.place.clone();
         place.project = Some("other-4567".to_owned());
-        assert_eq!(Decisions::new(place).load().unwrap(), [a]);
+        assert_eq!(load(&Decisions::new(place)), [a]);
         let mode = fs::metadata(directory.path().join("global.toml")).unwrap();
         assert_eq!(mode.permissions().mode() & 0o777, 0o600);
     }
@@ -292,8 +319,10 @@ mod tests {
         let ours = decisions(directory.path());
         let npm: PresetName = "npm".parse().unwrap();
         assert_eq!(ours.remembered(npm).unwrap(), []);
-        ours.remember(npm, &entry("files.test:443")).unwrap();
-        ours.remember(npm, &entry("files.test:443")).unwrap();
+        ours.remember(npm, &entry("files.test:443"), &made())
+            .unwrap();
+        ours.remember(npm, &entry("files.test:443"), &made())
+            .unwrap();
         assert_eq!(ours.remembered(npm).unwrap(), [entry("files.test:443")]);
         assert_eq!(ours.load().unwrap(), []);
         let pip: PresetName = "pip".parse().unwrap();
@@ -307,15 +336,45 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let ours = decisions(directory.path());
         for verdict in [Verdict::Allow, Verdict::Allow, Verdict::Deny] {
-            ours.save(Scope::Global, verdict, &[entry("a.test")])
+            ours.save(Scope::Global, verdict, &[entry("a.test")], &made())
                 .unwrap();
         }
-        assert_eq!(
-            ours.load().unwrap(),
-            [saved(Scope::Global, Verdict::Deny, "a.test")]
-        );
+        assert_eq!(load(&ours), [saved(Scope::Global, Verdict::Deny, "a.test")]);
         ours.forget(&[entry("a.test")]).unwrap();
-        assert_eq!(ours.load().unwrap(), []);
+        assert_eq!(load(&ours), []);
+    }
+
+    #[test]
+    fn who_decided_and_when_stands_behind_the_entry_and_stays_with_the_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let ours = decisions(directory.path());
+        let path = directory.path().join("global.toml");
+        // As a version before wrote it, and as a person may have changed it.
+        let text = "allow = [\"a.test\", \"b.test\" # by hand\n, \"c.test\", # 7 x\n]\n";
+        fs::write(&path, text).unwrap();
+        let allow = |names: &[&str], made: &Made| {
+            let entries: Vec<_> = names.iter().map(|name| entry(name)).collect();
+            ours.save(Scope::Global, Verdict::Allow, &entries, made)
+                .unwrap();
+        };
+        allow(&["a.test", "d.test"], &made());
+        let later = Made {
+            at: "2027-01-01T00:00:00Z".to_owned(),
+            ..made()
+        };
+        allow(&["d.test", "e.test"], &later);
+        // A comment that would not be one is left out.
+        let hostile = Made {
+            by: "cn:x\n]".to_owned(),
+            ..made()
+        };
+        allow(&["f.test"], &hostile);
+        let found: Vec<_> = ours.load().unwrap().into_iter().map(|one| one.1).collect();
+        let expected = [None, None, None, Some(made()), Some(later), None];
+        assert_eq!(found, expected);
+        let text = fs::read_to_string(&path).unwrap();
+        let line = "  \"d.test\", # 2026-01-31T12:00:00.5Z cn:vibepit CLI\n";
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]
@@ -327,7 +386,7 @@ mod tests {
         let ours = decisions(directory.path());
         let error = ours.load().unwrap_err().to_string();
         assert!(error.contains("global.toml:3:3: "), "{error}");
-        ours.save(Scope::Global, Verdict::Allow, &[entry("b.test")])
+        ours.save(Scope::Global, Verdict::Allow, &[entry("b.test")], &made())
             .unwrap_err();
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
@@ -343,7 +402,7 @@ mod tests {
         for what in ["a link", "a directory"] {
             let error = ours.load().unwrap_err().to_string();
             assert!(error.contains("global.toml"), "{what}: {error}");
-            ours.save(Scope::Global, Verdict::Allow, &[entry("a.test")])
+            ours.save(Scope::Global, Verdict::Allow, &[entry("a.test")], &made())
                 .unwrap_err();
             let _ = fs::remove_file(&path);
             fs::create_dir_all(&path).unwrap();
@@ -359,7 +418,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let ours = decisions(directory.path());
         let _held = ours.lock().unwrap();
-        let error = ours.save(Scope::Global, Verdict::Allow, &[entry("a.test")]);
+        let error = ours.save(Scope::Global, Verdict::Allow, &[entry("a.test")], &made());
         let error = error.unwrap_err().to_string();
         assert!(error.contains(".lock"), "{error}");
         assert!(!directory.path().join("global.toml").exists());
@@ -374,7 +433,7 @@ mod tests {
                 let ours = &ours;
                 scope.spawn(move || {
                     let name = format!("h{at}.test");
-                    ours.save(Scope::Global, Verdict::Allow, &[entry(&name)])
+                    ours.save(Scope::Global, Verdict::Allow, &[entry(&name)], &made())
                         .unwrap();
                 });
             }

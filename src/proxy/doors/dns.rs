@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::policy::{Door, Host, Reason};
-use crate::proxy::gate::{Admissible, HOST_NAME};
+use crate::proxy::gate::{Admissible, HOST_NAME, RefusedName};
 use crate::proxy::resolve::Unresolved;
 
 use super::{ACCEPT_PAUSE, Road};
@@ -189,13 +189,13 @@ impl NameServer {
             Err(refusal) => Some(refusal),
             // A question is a way out as well, and nobody has allowed it yet.
             Ok(Admissible::IfAskedAbout) if is_answered_upstream(kind) => {
-                Some((Reason::Unlisted, "no rule allows it yet".to_owned()))
+                Some(RefusedName::unlisted("no rule allows it yet"))
             }
             Ok(Admissible::Allowed | Admissible::IfAskedAbout) => None,
         };
-        if let Some((reason, why)) = refusal {
-            let answer = refused(answer, &why);
-            self.road.gate.refused_name(&host, reason, why).await;
+        if let Some(refusal) = refusal {
+            let answer = refused(answer, &refusal.why);
+            self.road.gate.refused_name(&host, refusal).await;
             return Outcome::Answer(answer);
         }
         admitted(answer, host, kind, self.own)

@@ -9,7 +9,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::api::{Addition, PolicyDocument, RuleChange, RuleView, Saved, Shadowed};
-use crate::policy::{Entry, Expiry, Origin, Pattern, Ports, Rule, Scope, Verdict};
+use crate::policy::{Entry, Expiry, Made, Origin, Pattern, Ports, Rule, Scope, Verdict};
 
 use super::explain::view;
 use super::judge::Judgement;
@@ -59,9 +59,10 @@ impl Gate {
         &self,
         verdict: Verdict,
         addition: &Addition,
-        actor: &str,
+        made: &Made,
         save_error: Option<&str>,
     ) -> Result<AddedRules, TooManyRules> {
+        let actor = made.by.as_str();
         let change = self.begin();
         let snapshot = self.rules.load();
         let now = Instant::now();
@@ -82,7 +83,7 @@ impl Gate {
             // Named twice, it is there already the second time.
             let same = same.remove(entry);
             let stands = same.as_ref().is_none_or(|same| {
-                let for_ever = |rule: &&Rule| rule.expires.is_none() && addition.ttl.is_none();
+                let for_ever = |rule: &&Rule| rule.expires().is_none() && addition.ttl.is_none();
                 let in_a_file =
                     scope == Scope::Session && snapshot.fixed().find(entry, verdict).is_some();
                 same.iter().all(|rule| rule.verdict == verdict)
@@ -99,8 +100,10 @@ impl Gate {
                 Scope::Once | Scope::Session => Origin::Session,
                 Scope::Project | Scope::Global => Origin::Decision,
             };
-            let mut rule = Rule::new(entry.clone(), verdict, origin, scope);
-            rule.expires = addition.ttl.map(|ttl| expiry(now, ttl));
+            let mut rule = Rule::new(entry.clone(), verdict, origin, scope).made_by(made.clone());
+            if let Some(ttl) = addition.ttl {
+                rule = rule.ending(expiry(now, ttl));
+            }
             result.added.push(entry.to_string());
             added.push(Arc::new(rule));
         }
@@ -164,7 +167,7 @@ impl Gate {
         let (gone, kept) = parted(&snapshot, |rule| !rule.is_live(now));
         let next = kept
             .iter()
-            .filter_map(|rule| rule.expires.as_ref())
+            .filter_map(|rule| rule.expires())
             .map(|e| e.at)
             .min();
         if !gone.is_empty() {
@@ -176,30 +179,29 @@ impl Gate {
 
     /// Puts what is saved now in the place of what was saved before. Nothing is touched, or told,
     /// that is the same. Says how many rules changed.
-    pub(in crate::proxy) fn follow(&self, saved: Vec<Saved>) -> usize {
+    pub(in crate::proxy) fn follow(&self, saved: Vec<(Saved, Option<Made>)>) -> usize {
         let change = self.begin();
         let snapshot = self.rules.load();
-        let mut wanted: HashSet<Saved> = saved.into_iter().collect();
+        let mut wanted: HashMap<Saved, Option<Made>> = saved.into_iter().collect();
         let as_saved = |rule: &Rule| Saved {
             scope: rule.scope,
             verdict: rule.verdict,
             entry: rule.entry.clone(),
         };
         let (gone, mut live) = parted(&snapshot, |rule| {
-            rule.origin == Origin::Decision && !wanted.contains(&as_saved(rule))
+            rule.origin == Origin::Decision && !wanted.contains_key(&as_saved(rule))
         });
         for rule in live.iter().filter(|rule| rule.origin == Origin::Decision) {
             wanted.remove(&as_saved(rule));
         }
         let added: Vec<_> = wanted
             .into_iter()
-            .map(|new| {
-                Arc::new(Rule::new(
-                    new.entry,
-                    new.verdict,
-                    Origin::Decision,
-                    new.scope,
-                ))
+            .map(|(new, made)| {
+                let rule = Rule::new(new.entry, new.verdict, Origin::Decision, new.scope);
+                Arc::new(match made {
+                    Some(made) => rule.made_by(made),
+                    None => rule,
+                })
             })
             .collect();
         if gone.is_empty() && added.is_empty() {
@@ -318,9 +320,9 @@ fn changed(rule: &Rule, actor: &str) -> RuleChange {
     }
 }
 
-fn expiry(now: Instant, ttl: Duration) -> Box<Expiry> {
-    Box::new(Expiry {
+fn expiry(now: Instant, ttl: Duration) -> Expiry {
+    Expiry {
         at: now + ttl,
         shown: timestamp(SystemTime::now() + ttl),
-    })
+    }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use crate::api::{Admission, Explanation, RuleView};
+use crate::api::{Admission, Explanation, RuleView, allow_command, revoke_command};
 use crate::policy::{Reason, Rule, Target};
 
 use super::Gate;
 use super::judge::Judgement;
+use super::refusal::screened_remedy;
 use super::snapshot::Which;
 
 impl Gate {
@@ -59,11 +60,17 @@ impl Gate {
                 (Admission::Ask, Reason::Unlisted, None, says)
             }
             Judgement::Unlisted => {
-                let says = format!("no rule covers it; to allow it: vibepit allow {target}");
+                let says = "no rule covers it".to_owned();
                 (Admission::Deny, Reason::Unlisted, None, says)
             }
         };
         let rule = which.and_then(|which| snapshot.rule(which)).map(view);
+        let remedy = match reason {
+            Reason::Unlisted => Some(allow_command(&target.to_string())),
+            Reason::DeniedByRule => rule.as_ref().map(|rule| revoke_command(&rule.entry)),
+            Reason::ScreenedAddress => Some(screened_remedy(target)),
+            _ => None,
+        };
         let outranked = snapshot
             .matching(target)
             .filter(|other| other.is_live(now))
@@ -82,6 +89,7 @@ impl Gate {
             rule,
             outranked,
             nearest,
+            remedy,
         }
     }
 }
@@ -94,7 +102,9 @@ pub(super) fn view(rule: &Rule) -> RuleView {
         origin: rule.origin,
         preset: rule.preset.map(|preset| preset.to_string()),
         scope: rule.scope,
-        expires_at: rule.expires.as_ref().map(|expiry| expiry.shown.clone()),
+        expires_at: rule.expires().map(|expiry| expiry.shown.clone()),
+        made_by: rule.made().map(|made| made.by.clone()),
+        made_at: rule.made().map(|made| made.at.clone()),
         hits: rule.hits(),
     }
 }

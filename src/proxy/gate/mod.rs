@@ -26,7 +26,7 @@ use crate::policy::{Door, Host, Reason, Screen, SniCheck, Target};
 
 pub(super) use self::change::AddedRules;
 use self::judge::Judgement;
-pub(super) use self::refusal::Refusal;
+pub(super) use self::refusal::{Refusal, RefusedName};
 use self::snapshot::{Snapshot, Which};
 use super::ledger::Ledger;
 use super::queue::{Answer, Queue};
@@ -172,17 +172,25 @@ impl Gate {
     }
 
     /// Whether a name would be admitted on some port: what the DNS door has to know. If not, why.
-    pub(super) fn admits_name(&self, host: &Host) -> Result<Admissible, (Reason, String)> {
+    pub(super) fn admits_name(&self, host: &Host) -> Result<Admissible, RefusedName> {
         let snapshot = self.rules.load();
         match snapshot.judge_name(host, Instant::now()) {
             Judgement::Allow(_) => Ok(Admissible::Allowed),
-            Judgement::Deny(which) => Err((
-                Reason::DeniedByRule,
-                format!("denied by the rule {}", snapshot.entry(which)),
-            )),
-            Judgement::Screened(why) => Err((Reason::ScreenedAddress, why.to_owned())),
+            Judgement::Deny(which) => {
+                let rule = snapshot.entry(which);
+                Err(RefusedName {
+                    reason: Reason::DeniedByRule,
+                    why: format!("denied by the rule {rule}"),
+                    rule: Some(rule),
+                })
+            }
+            Judgement::Screened(why) => Err(RefusedName {
+                reason: Reason::ScreenedAddress,
+                why: why.to_owned(),
+                rule: None,
+            }),
             Judgement::Unlisted if snapshot.asking().is_some() => Ok(Admissible::IfAskedAbout),
-            Judgement::Unlisted => Err((Reason::Unlisted, "no rule allows it".to_owned())),
+            Judgement::Unlisted => Err(RefusedName::unlisted("no rule allows it")),
         }
     }
 

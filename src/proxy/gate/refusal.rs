@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use crate::api::{allow_command, revoke_command};
 use crate::policy::{Door, Host, Reason, Target};
 
 use super::judge::is_host_name;
@@ -29,7 +30,7 @@ impl Refusal {
             reason: Reason::DeniedByRule,
             what: target.to_string(),
             why: format!("the rule \"deny {rule}\" refuses it"),
-            remedy: format!("vibepit revoke {rule}"),
+            remedy: revoke_command(rule),
         }
     }
 
@@ -52,7 +53,7 @@ impl Refusal {
                 Some(reason) => format!("denied: {reason}"),
                 None => "a person denied it".to_owned(),
             },
-            remedy: format!("vibepit allow {target}"),
+            remedy: allow_command(&target.to_string()),
         }
     }
 
@@ -74,7 +75,7 @@ impl Refusal {
             reason,
             what: target.to_string(),
             why,
-            remedy: format!("vibepit allow {target}"),
+            remedy: allow_command(&target.to_string()),
         }
     }
 
@@ -84,7 +85,29 @@ impl Refusal {
             reason: Reason::Unlisted,
             what: target.to_string(),
             why: "no rule allows it".to_owned(),
-            remedy: format!("vibepit allow {target}"),
+            remedy: allow_command(&target.to_string()),
+        }
+    }
+}
+
+/// Why a name is not admitted, on whatever port.
+#[derive(Debug)]
+pub(in crate::proxy) struct RefusedName {
+    /// From the closed list.
+    pub(in crate::proxy) reason: Reason,
+    /// One clause for a person.
+    pub(in crate::proxy) why: String,
+    /// The rule that denies it.
+    pub(in crate::proxy) rule: Option<String>,
+}
+
+impl RefusedName {
+    /// No rule covers it.
+    pub(in crate::proxy) fn unlisted(why: &str) -> Self {
+        Self {
+            reason: Reason::Unlisted,
+            why: why.to_owned(),
+            rule: None,
         }
     }
 }
@@ -106,6 +129,7 @@ impl Gate {
             reason: Reason::Malformed,
             rule: None,
             detail: Some(why.clone()),
+            remedy: None,
             missed: None,
         };
         self.ledger.refused(refused).await;
@@ -160,15 +184,22 @@ impl Gate {
     }
 
     /// Notes a name that the DNS door refused.
-    pub(in crate::proxy) async fn refused_name(&self, host: &Host, reason: Reason, why: String) {
+    pub(in crate::proxy) async fn refused_name(&self, host: &Host, refusal: RefusedName) {
+        let RefusedName { reason, why, rule } = refusal;
+        let remedy = match (reason, &rule) {
+            (Reason::Unlisted, _) => Some(allow_command(&host.to_string())),
+            (_, Some(rule)) => Some(revoke_command(rule)),
+            _ => None,
+        };
         let refused = Refused {
             at: SystemTime::now(),
             domain: host.to_string(),
             port: None,
             door: Door::Dns,
             reason,
-            rule: None,
+            rule,
             detail: Some(why),
+            remedy,
             missed: None,
         };
         self.ledger.refused(refused).await;
@@ -190,6 +221,7 @@ impl Gate {
             reason: refusal.reason,
             rule,
             detail: Some(refusal.why.clone()),
+            remedy: Some(refusal.remedy.clone()).filter(|remedy| !remedy.is_empty()),
             missed: matches!(refusal.reason, Reason::Unlisted | Reason::QueueFull)
                 .then(|| target.clone()),
         };
@@ -197,7 +229,8 @@ impl Gate {
     }
 }
 
-fn screened_remedy(target: &Target) -> String {
+/// What opens an address or a name that is never dialled.
+pub(super) fn screened_remedy(target: &Target) -> String {
     if is_host_name(&target.host) {
         host_ports_remedy(&[target.port])
     } else {

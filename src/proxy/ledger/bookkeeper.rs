@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::books::Books;
 use super::{Note, Refused, Shared, timestamp};
+use crate::api::allow_command;
 use crate::policy::{Door, Reason, Target};
 use crate::proxy::audit::Audit;
 use crate::proxy::gate::Gate;
@@ -132,6 +133,7 @@ fn overflow(target: &Target, count: u64) -> Refused {
         reason: Reason::QueueFull,
         rule: None,
         detail: Some(format!("{count} requests found too many others waiting")),
+        remedy: Some(allow_command(&target.to_string())),
         missed: None,
     }
 }

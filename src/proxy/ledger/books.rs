@@ -104,6 +104,7 @@ impl Books {
             door: open.permit.door(),
             rule: Some(open.permit.rule()),
             detail: None,
+            remedy: None,
         });
         self.open.insert(open.id, open);
     }
@@ -148,6 +149,7 @@ impl Books {
             reason,
             rule,
             detail,
+            remedy,
             missed: _,
         } = refused;
         self.tally.refused += 1;
@@ -178,6 +180,7 @@ impl Books {
             door,
             rule,
             detail,
+            remedy,
         });
     }
 

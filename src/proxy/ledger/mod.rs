@@ -56,6 +56,8 @@ pub(super) struct Refused {
     pub(super) reason: Reason,
     pub(super) rule: Option<String>,
     pub(super) detail: Option<String>,
+    /// What would let it through.
+    pub(super) remedy: Option<String>,
     /// What was asked for, if it could be decided still.
     pub(super) missed: Option<Target>,
 }

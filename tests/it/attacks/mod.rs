@@ -1,6 +1,7 @@
 //! The table of attacks (tests/cases/attacks.csv) against the running proxy: the bytes of a row
-//! are sent as they stand, or the row has a test of its own. A row that is in neither list, or is
-//! in two, fails [`every_row_is_run_or_says_where_it_is`].
+//! are sent as they stand, or the row has a test of its own, or it is run in every place that
+//! sessions run in (tests/it/everywhere). A row that is in no list, or is in two, fails
+//! [`every_row_is_run_or_says_where_it_is`].
 
 mod bench;
 mod dns;
@@ -11,10 +12,11 @@ mod places;
 mod requests;
 mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use crate::everywhere;
 use crate::support::csv;
 
 use self::bench::Expect;
@@ -23,6 +25,7 @@ use self::places::{ELSEWHERE, LATER, OWN_TESTS};
 /// A row of the table.
 pub(crate) struct Row {
     id: String,
+    class: String,
     vector: String,
     input: String,
     outcome: String,
@@ -31,9 +34,10 @@ pub(crate) struct Row {
 fn rows() -> Vec<Row> {
     let rows = csv::rows("attacks.csv").into_iter();
     let row = |cells: Vec<String>| {
-        let [id, _, vector, input, outcome] = cells.try_into().expect("five columns");
+        let [id, class, vector, input, outcome] = cells.try_into().expect("five columns");
         Row {
             id,
+            class,
             vector,
             input,
             outcome,
@@ -73,7 +77,8 @@ fn every_row_is_run_or_says_where_it_is() {
     let own = OWN_TESTS.iter().flat_map(|(ids, _)| *ids);
     let elsewhere = ELSEWHERE.iter().flat_map(|(_, _, ids)| *ids);
     let later = LATER.iter().flat_map(|(_, ids)| *ids);
-    for id in own.chain(elsewhere).chain(later) {
+    let others = own.chain(elsewhere).chain(later).copied();
+    for id in others.chain(everywhere::rows()) {
         *places.entry(id).or_default() += 1;
     }
     let rows = rows();
@@ -83,6 +88,23 @@ fn every_row_is_run_or_says_where_it_is() {
         assert_eq!(places, 1, "{} has {places} places", row.id);
     }
     assert!(places.is_empty(), "not in the table: {places:?}");
+}
+
+/// The classes of what a sandbox is parted off from, which must hold whatever parts it off.
+const EVERYWHERE: [&str; 4] = [
+    "container-isolation",
+    "control-plane-from-sandbox",
+    "runtime-dir",
+    "unix-socket-peercred",
+];
+
+#[test]
+fn every_row_about_the_walls_is_run_in_every_place_and_no_other_is() {
+    let bound: BTreeSet<String> = everywhere::rows().map(str::to_owned).collect();
+    let mut rows = rows();
+    rows.retain(|row| EVERYWHERE.contains(&row.class.as_str()));
+    let about_walls: BTreeSet<String> = rows.into_iter().map(|row| row.id).collect();
+    assert_eq!(bound, about_walls);
 }
 
 #[test]

@@ -9,10 +9,6 @@ type Ids = &'static [&'static str];
 /// disagree, the test says so beside it.
 pub(super) const OWN_TESTS: &[(Ids, fn())] = &[
     (
-        &["CTL-006", "CTL-007"],
-        requests::the_proxy_is_not_reached_through_itself,
-    ),
-    (
         &["DISP-001", "DISP-009", "DISP-010", "WEB-007"],
         requests::what_was_sent_is_shown_escaped,
     ),
@@ -162,10 +158,6 @@ pub(super) const OWN_TESTS: &[(Ids, fn())] = &[
         limits::a_proxy_without_descriptors_still_answers_its_owner,
     ),
     (
-        &["FS-004"],
-        limits::a_session_is_never_a_path_out_of_the_runtime_directory,
-    ),
-    (
         &["TLS-013"],
         limits::no_session_of_the_control_port_can_be_taken_up_again,
     ),
@@ -173,11 +165,6 @@ pub(super) const OWN_TESTS: &[(Ids, fn())] = &[
 
 /// Rows whose tests are in other files: which file, which test.
 pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
-    (
-        "tests/it/audit.rs",
-        "an_audit_log_is_its_owners_alone_and_bounded_and_who_follows_it_misses_nothing",
-        &["FS-007"],
-    ),
     (
         "tests/it/asking_many.rs",
         "a_flood_of_made_up_names_is_bounded_and_told_once",
@@ -249,31 +236,10 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
         &["FAIL-009"],
     ),
     (
-        "tests/it/docker.rs",
-        "the_sandbox_has_the_project_and_its_own_home_and_nothing_else_of_the_persons",
-        &["CTL-016"],
-    ),
-    (
-        "tests/it/project.rs",
-        "whatever_stands_in_place_of_the_projects_settings_is_refused_by_name_and_not_touched",
-        &["CTL-018"],
-    ),
-    (
-        "tests/it/project_leavings.rs",
-        "hooks_and_settings_that_a_session_changed_are_pointed_out_a_line_each",
-        &["BOX-017"],
-    ),
-    (
-        "tests/it/docker.rs",
-        "a_volume_that_holds_an_engines_socket_or_vibepits_own_files_is_refused",
-        &["BOX-001", "BOX-002"],
-    ),
-    (
         "tests/it/docker_walls.rs",
         "the_sandbox_reaches_its_proxys_two_doors_and_no_other_address",
         &[
-            "BOX-007", "CTL-002", "CTL-003", "CTL-010", "CTL-012", "CTL-013", "DNS-030", "IP6-034",
-            "PIV-010", "PIV-011", "PIV-014", "PIV-015", "TLS-009",
+            "DNS-030", "IP6-034", "PIV-010", "PIV-011", "PIV-014", "PIV-015", "TLS-009",
         ],
     ),
     (
@@ -284,22 +250,12 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
     (
         "tests/it/docker_inside.rs",
         "the_sandbox_has_no_capability_no_new_privileges_and_no_raw_socket",
-        &["BOX-011", "PIV-012"],
-    ),
-    (
-        "tests/it/docker_inside.rs",
-        "the_sandbox_sees_no_socket_of_the_host_no_key_and_no_variable_that_nobody_named",
-        &["BOX-012", "UDS-002"],
+        &["PIV-012"],
     ),
     (
         "tests/it/docker_inside.rs",
         "the_proxys_container_shows_no_key_and_has_three_mounts",
-        &["BOX-013", "TLS-006", "TLS-007"],
-    ),
-    (
-        "tests/it/docker_inside.rs",
-        "without_a_proxy_that_admits_no_command_starts",
-        &["BOX-019", "BOX-020"],
+        &["TLS-006", "TLS-007"],
     ),
     (
         "tests/it/mtls.rs",
@@ -315,52 +271,6 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
         "tests/it/mtls_control.rs",
         "a_key_that_others_can_read_is_not_used_and_the_error_says_what_to_do",
         &["TLS-008"],
-    ),
-    (
-        "tests/it/sessions.rs",
-        "a_runtime_directory_that_others_can_enter_is_an_error",
-        &["FS-001"],
-    ),
-    (
-        "tests/it/sessions.rs",
-        "without_xdg_runtime_dir_there_is_a_place_of_our_own_in_tmpdir",
-        &["FS-002"],
-    ),
-    (
-        "tests/it/sessions.rs",
-        "a_runtime_directory_of_somebody_else_is_an_error",
-        &["UDS-011"],
-    ),
-    (
-        "tests/it/control.rs",
-        "what_comes_from_a_browser_is_refused_whatever_it_asks",
-        &["UDS-018"],
-    ),
-    (
-        "tests/it/control_limits.rs",
-        "the_257th_connection_waits_for_a_place_and_gets_one",
-        &["UDS-019"],
-    ),
-    (
-        "tests/it/peers.rs",
-        "the_overflow_uid_is_refused_even_by_a_proxy_that_has_it",
-        &["UDS-004"],
-    ),
-    // A peer's process is known by its descriptor, never by its number.
-    (
-        "tests/it/peers.rs",
-        "our_own_uid_in_another_user_namespace_is_refused",
-        &["UDS-006", "UDS-007", "UDS-009"],
-    ),
-    (
-        "tests/it/peers.rs",
-        "there_is_no_socket_in_the_abstract_namespace",
-        &["UDS-010"],
-    ),
-    (
-        "src/transport/unix.rs",
-        "a_client_follows_no_symbolic_link_even_to_a_live_socket",
-        &["UDS-016"],
     ),
     (
         "tests/it/mtls.rs",
@@ -425,9 +335,7 @@ pub(super) const LATER: &[(&str, Ids)] = &[
             "WEB-001", "WEB-005", "WEB-006", "WEB-008", "WEB-009", "WEB-011", "WEB-014",
         ],
     ),
-    ("doctor", &["BOX-004", "BOX-005", "FS-005"]),
-    ("the local runtime", &["BOX-021"]),
-    ("remote engines", &["TLS-010", "UDS-017"]),
+    ("remote engines", &["TLS-010"]),
     (
         "outside the design: interception, path rules, secret injection, update signatures",
         &[

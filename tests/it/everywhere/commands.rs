@@ -40,6 +40,23 @@ pub(super) fn exit_code_and_streams(place: &dyn Place) {
     assert!(output.stdout == expected, "{} bytes", output.stdout.len());
 }
 
+pub(super) fn hears_of_children(place: &dyn Place) {
+    // Before the shell has started anything: what it blocks then is what it was started with. (An
+    // engine's init may block those of terminals.)
+    let blocked = "while read -r field mask; do case $field in SigBlk:) echo $mask;; esac; done \
+                   < /proc/$$/status";
+    let blocked = place.run(&[], blocked).ok();
+    let blocked = u64::from_str_radix(blocked.trim_end(), 16).expect("a mask");
+    assert_eq!(
+        blocked & (1 << (Signal::SIGCHLD as u32 - 1)),
+        0,
+        "{blocked:x}"
+    );
+    // It would wait for ever.
+    let waits = "sleep 0.1 & wait; echo waited";
+    assert_eq!(place.run(&[], waits).ok(), "waited\n");
+}
+
 pub(super) fn no_such_command(place: &dyn Place) {
     fs::write(place.project().join("plain"), "no program").expect("a file");
     let told = |way: &str| {

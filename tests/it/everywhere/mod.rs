@@ -3,22 +3,34 @@
 //! this machine is named as skipped, or fails where it is required.
 
 mod commands;
+mod directories;
 mod held;
 mod kept;
+mod laws;
+mod neighbours;
+mod peers;
 mod places;
 mod reach;
+mod walls;
 
-use std::path::Path;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde_json::Value;
 
-use crate::support::{Ran, Shell};
+use crate::support::{Ran, Shell, binary};
+
+pub(crate) use self::laws::rows;
 
 /// A person with a project, somewhere where sessions can run.
 pub(crate) trait Place {
-    /// The binary in the project, as this person calls it there.
-    fn vibepit(&self) -> Command;
+    /// A program in the project, as this person calls it there.
+    fn command(&self, program: &Path) -> Command;
+
+    /// The person's number.
+    fn uid(&self) -> u32;
 
     /// The project's directory.
     fn project(&self) -> &Path;
@@ -31,6 +43,24 @@ pub(crate) trait Place {
 
     /// Sessions' directories, and whatever else there is of them.
     fn left(&self) -> Vec<String>;
+
+    /// The binary in the project.
+    fn vibepit(&self) -> Command {
+        self.command(binary())
+    }
+
+    /// A script of the person's own, outside of any sandbox.
+    fn person(&self, script: &str) {
+        Ran::of(self.command("sh".as_ref()).args(["-ec", script])).ok();
+    }
+
+    /// A directory that a variable of the person's names.
+    fn directory(&self, variable: &str) -> PathBuf {
+        let command = self.vibepit();
+        let mut variables = command.get_envs();
+        let found = variables.find_map(|(name, value)| (name == variable).then_some(value));
+        found.flatten().expect("the variable is set").into()
+    }
 
     /// Whether a sandbox works on the project itself: what it changes is there at once.
     fn project_is_mounted(&self) -> bool {
@@ -82,62 +112,18 @@ pub(crate) trait Place {
     }
 }
 
-/// What holds in a place.
-type Law = fn(&dyn Place);
-
-/// Every law, by the sentence that says it.
-const LAWS: &[(&str, Law)] = &[
-    (
-        "a command has its own exit code, its streams and its arguments",
-        commands::exit_code_and_streams,
-    ),
-    (
-        "a command that is not there is told, with the code a shell gives it",
-        commands::no_such_command,
-    ),
-    (
-        "the project is the person's, at its own path, what is changed in it comes to them, and its \
-         settings are hidden",
-        commands::project_and_home,
-    ),
-    (
-        "a signal ends the command, and nothing is left",
-        commands::signal,
-    ),
-    (
-        "what no rule covers is refused, and an allow over the socket and over mTLS lets it through",
-        reach::refused_and_allowed,
-    ),
-    (
-        "the owner is answered, over the socket where there is one, and the sandbox sees no socket",
-        reach::control_plane,
-    ),
-    (
-        "a session stays until it is ended, runs commands meanwhile, and ends twice without harm",
-        kept::up_exec_down,
-    ),
-    (
-        "a command in a session gets its input, its signals, and the end of its terminal",
-        kept::exec_streams_and_signals,
-    ),
-    ("run joins the session of its project", kept::run_joins),
-    (
-        "a shell outlives its terminal, and is joined again",
-        kept::shell_outlives_its_terminal,
-    ),
-    (
-        "nothing that is tried gets out of a sandbox, and a session may depend on that",
-        held::self_attack,
-    ),
-    (
-        "a launcher that is killed leaves nothing that a prune does not take away",
-        kept::killed_launcher,
-    ),
-];
+/// The process of a session's proxy, as the kernel tells whoever connects to it: also where the
+/// proxy is in a container of this kernel's.
+fn proxy_of(session: &Value) -> i32 {
+    let socket = session["control"]["socket"].as_str().expect("a socket");
+    let stream = UnixStream::connect(socket).expect("it listens");
+    let credentials = getsockopt(&stream, PeerCredentials).expect("its credentials");
+    credentials.pid()
+}
 
 /// Holds a place to every law.
 pub(crate) fn hold(place: &dyn Place) {
-    for (sentence, law) in LAWS {
+    for (sentence, law, _) in laws::LAWS {
         // Whoever reads a failure wants to know which of them it was.
         #[expect(clippy::print_stderr)]
         {

@@ -3,18 +3,27 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::unistd::Uid;
+
 use super::{Place, hold};
 use crate::docker::NO_NAMES;
 use crate::docker_images::Busybox;
 use crate::support::local::{Local, ORDINARY};
-use crate::support::{Bench, Person, Sshd, binary, engine, require};
+use crate::support::{Bench, Person, Sshd, engine, require, with_engine};
 
 /// An engine with root, called by whoever runs the tests.
 struct Rootful(Bench, PathBuf);
 
 impl Place for Rootful {
-    fn vibepit(&self) -> Command {
-        self.0.vibepit()
+    fn command(&self, program: &Path) -> Command {
+        let mut command = self.0.home.command(program);
+        with_engine(&mut command);
+        command.current_dir(self.0.project());
+        command
+    }
+
+    fn uid(&self) -> u32 {
+        Uid::effective().as_raw()
     }
 
     fn project(&self) -> &Path {
@@ -46,10 +55,14 @@ impl Kernel {
 }
 
 impl Place for Kernel {
-    fn vibepit(&self) -> Command {
-        let mut command = self.0.command(binary());
+    fn command(&self, program: &Path) -> Command {
+        let mut command = self.0.command(program);
         command.env("VIBEPIT_RUNTIME", "local");
         command
+    }
+
+    fn uid(&self) -> u32 {
+        self.0.uid()
     }
 
     fn project(&self) -> &Path {
@@ -111,8 +124,12 @@ impl Own {
 }
 
 impl Place for Own {
-    fn vibepit(&self) -> Command {
-        self.person.command(binary())
+    fn command(&self, program: &Path) -> Command {
+        self.person.command(program)
+    }
+
+    fn uid(&self) -> u32 {
+        self.person.uid()
     }
 
     fn project(&self) -> &Path {
@@ -180,11 +197,17 @@ impl Far {
 }
 
 impl Place for Far {
-    fn vibepit(&self) -> Command {
-        let mut command = self.bench.vibepit();
+    fn command(&self, program: &Path) -> Command {
+        let mut command = self.bench.home.command(program);
+        with_engine(&mut command);
+        command.current_dir(self.bench.project());
         command.env("DOCKER_HOST", self.sshd.engine());
         self.sshd.known_to(&mut command);
         command
+    }
+
+    fn uid(&self) -> u32 {
+        Uid::effective().as_raw()
     }
 
     fn project(&self) -> &Path {

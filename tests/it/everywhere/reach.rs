@@ -31,6 +31,41 @@ pub(super) fn refused_and_allowed(place: &dyn Place) {
     assert_eq!(shell.end().0, Some(0));
 }
 
+pub(super) fn without_a_proxy(place: &dyn Place) {
+    let mut shell = place.shell(&["--reject"]);
+    let fetch = |how: &str| {
+        format!(
+            "unset ALL_PROXY all_proxy HTTP_PROXY http_proxy HTTPS_PROXY https_proxy; \
+             curl -sS -o /dev/null -w '%{{http_code}} %{{errormsg}}\\n' -m 50 {how} 2>/dev/null"
+        )
+    };
+    let unknown = shell.ask(&fetch("http://known.test/"));
+    assert!(unknown.contains("Could not resolve host"), "{unknown}");
+    let socks = fetch("--proxy socks5h://127.86.80.1 http://known.test/");
+    let refused = shell.ask(&socks);
+    assert!(
+        refused.contains("(2)") || refused.contains("not allowed"),
+        "{refused}"
+    );
+    place.cli(&["allow", "known.test"]).ok();
+    // It goes as far as to where no resolver knows it.
+    let plain = shell.ask(&fetch("http://known.test/"));
+    assert!(
+        plain.starts_with("502") || plain.starts_with("504"),
+        "{plain}"
+    );
+    let tls = shell.ask(&fetch("https://known.test/"));
+    assert!(tls.contains("internal error"), "{tls}");
+    let socks = shell.ask(&socks);
+    assert!(
+        socks.contains("(4)") || socks.contains("unreachable"),
+        "{socks}"
+    );
+    let other = shell.ask(&fetch("-H 'Host: other.test' http://known.test/"));
+    assert!(other.starts_with("403"), "{other}");
+    assert_eq!(shell.end().0, Some(0));
+}
+
 pub(super) fn control_plane(place: &dyn Place) {
     let mut shell = place.shell(&[]);
     let session = place.session();

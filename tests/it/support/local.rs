@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Uid;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::Value;
@@ -165,6 +166,17 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// That of this number, if there is one.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        let descriptor = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+        Some(Self {
+            pid,
+            line: line.replace('\0', " ").trim().to_owned(),
+            descriptor,
+        })
+    }
+
     /// All that came of a process, itself left out.
     pub(crate) fn below(pid: i32) -> Vec<Self> {
         let mut found = Vec::new();
@@ -173,20 +185,19 @@ impl Process {
             let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
             for child in children.split_whitespace() {
                 let child: i32 = child.parse().expect("a number");
-                let handle = pidfd_open(Pid::from_raw(child).expect("a pid"), PidfdFlags::empty());
-                let line = fs::read_to_string(format!("/proc/{child}/cmdline"));
-                let (Ok(descriptor), Ok(line)) = (handle, line) else {
-                    continue;
-                };
-                found.push(Self {
-                    pid: child,
-                    line: line.replace('\0', " ").trim().to_owned(),
-                    descriptor,
-                });
-                found.extend(Self::below(child));
+                if let Some(process) = Self::of(child) {
+                    found.push(process);
+                    found.extend(Self::below(child));
+                }
             }
         }
         found
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        // It may have ended meanwhile.
+        let _ = kill(nix::unistd::Pid::from_raw(self.pid), signal);
     }
 
     /// Waits for its end.

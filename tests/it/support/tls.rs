@@ -105,8 +105,4 @@ impl Duplex for Secured {
     fn reset_at_close(&self) {
         self.0.sock.reset_at_close();
     }
-
-    fn again(&self) -> Box<dyn Duplex> {
-        unimplemented!("a TLS session has one handle")
-    }
 }

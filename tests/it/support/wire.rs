@@ -24,8 +24,10 @@ pub(crate) trait Duplex: Read + Write + Send {
     fn set_write_patience(&self, patience: Duration);
     /// So that closing sends a reset.
     fn reset_at_close(&self);
-    /// A second handle of the same connection.
-    fn again(&self) -> Box<dyn Duplex>;
+    /// A second handle of the same connection, where there can be one.
+    fn again(&self) -> Option<Box<dyn Duplex>> {
+        None
+    }
 }
 
 /// A message as it was read: a request or an answer.
@@ -75,9 +77,10 @@ impl Wire {
     }
 
     /// A second handle, with nothing read: for a thread that writes while another one reads.
+    #[track_caller]
     pub(crate) fn again(&self) -> Self {
         Self {
-            stream: self.stream.again(),
+            stream: self.stream.again().expect("a second handle"),
             buffer: Vec::new(),
         }
     }
@@ -345,8 +348,8 @@ impl Duplex for TcpStream {
         socket.set_linger(Some(Duration::ZERO)).expect("linger");
     }
 
-    fn again(&self) -> Box<dyn Duplex> {
-        Box::new(self.try_clone().expect("a second handle"))
+    fn again(&self) -> Option<Box<dyn Duplex>> {
+        Some(Box::new(self.try_clone().ok()?))
     }
 }
 
@@ -361,8 +364,8 @@ impl Duplex for UnixStream {
 
     fn reset_at_close(&self) {}
 
-    fn again(&self) -> Box<dyn Duplex> {
-        Box::new(self.try_clone().expect("a second handle"))
+    fn again(&self) -> Option<Box<dyn Duplex>> {
+        Some(Box::new(self.try_clone().ok()?))
     }
 }
 

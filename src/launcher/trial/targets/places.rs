@@ -55,7 +55,7 @@ impl Places {
         loopback.extend(at(&[Ipv4Addr::LOCALHOST.into()], &ENGINES));
         loopback.extend(self.other_controls.iter().copied());
         let beside_doors = self.door.map(|door| {
-            [CONTROL, 1080, 80, 443, self.port, self.control.port()]
+            [CONTROL, 22, 8080, self.port, self.control.port()]
                 .map(|port| SocketAddr::new(door.ip(), port))
                 .to_vec()
         });

@@ -1,6 +1,7 @@
 //! The command line: arguments in, results on stdout, everything else on stderr, an exit code.
 //! One file a command; the only room that prints.
 
+mod agents;
 mod allowed;
 pub mod args;
 mod attack;
@@ -74,7 +75,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
     let command = match cli.command {
-        None => Command::Run(cli.run),
+        None => Command::Run(agents::as_first_word(cli.run)?),
         Some(command) if cli.run == RunArgs::default() => command,
         Some(_) => {
             return Err(Failure::usage(
@@ -129,6 +130,7 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
             ConfigCommand::Show(args) => config::show(&args, out),
         },
         Command::Pull(args) => threads()?.block_on(pull::run(&args, out)),
+        Command::Agents(args) => agents::run(&args, out),
         Command::Nc(args) => nc::run(&args, out),
         Command::Prune(args) => one_thread()?.block_on(prune::run(&args, out)),
         Command::Doctor(args) => threads()?.block_on(doctor::run(&args, out)),
@@ -155,6 +157,7 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         | Command::Trust(_)
         | Command::Config { .. }
         | Command::Pull(_)
+        | Command::Agents(_)
         | Command::Nc(_)
         | Command::Prune(_)
         | Command::Doctor(_)

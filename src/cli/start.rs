@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::api::PolicyDocument;
+use crate::config::agents::Agent;
 use crate::config::tools::{self, GitIdentity};
 use crate::config::{self, Unlisted};
 use crate::launcher::{
@@ -12,6 +13,7 @@ use crate::launcher::{
 };
 use crate::session::{Found, RuntimeDir, live};
 
+use super::agents::Equipped;
 use super::args::start::{RuntimeChoice, StartArgs};
 use super::failure::{Failure, Kind};
 use super::output::{Output, printable};
@@ -35,12 +37,23 @@ pub(super) fn prepare(
     path: Option<&Path>,
     purpose: Purpose,
     command: Vec<String>,
+    agent: Option<&Agent>,
     otherwise: Unlisted,
 ) -> Result<Prepared, Failure> {
-    let flags = policy::Flags::read(&args.allow, &args.presets, &args.asking, otherwise)?;
-    let env = variables(&args.env)?;
-    let volumes = each(&args.volume, |text| text.parse::<VolumeSpec>())?;
+    let mut flags = policy::Flags::read(&args.allow, &args.presets, &args.asking, otherwise)?;
+    let mut env = variables(&args.env)?;
+    let mut volumes = each(&args.volume, |text| text.parse::<VolumeSpec>())?;
     let configured = policy::config()?;
+    let image = args.image.clone().or(configured.image);
+    let (mut command, mut login) = (command, Vec::new());
+    if let Some(agent) = agent {
+        let equipped = Equipped::of(agent, command, &env, image.is_some())?;
+        flags.of_agent.clone_from(&agent.presets);
+        command = equipped.command;
+        env.extend(equipped.env);
+        login = equipped.login;
+        volumes.extend(equipped.program);
+    }
     let runtime_dir = RuntimeDir::open_or_create().map_err(Failure::failed)?;
     let around = Surroundings::of_this_process();
     let off_limits = OffLimits::of_host(&around.sockets(), &own_directories(&runtime_dir)?);
@@ -72,10 +85,12 @@ pub(super) fn prepare(
             off_limits,
             home,
             name: args.name.clone(),
-            image: args.image.clone().or(configured.image),
+            image,
             remote_path: args.remote_path.clone(),
             purpose,
             command,
+            agent: agent.map(|agent| agent.name.clone()),
+            login,
             git: GitIdentity::of_person(&tools),
             env,
             volumes,

@@ -45,6 +45,7 @@ pub(super) async fn run(args: UpArgs, out: &Output) -> Result<ExitCode, Failure>
         args.path.as_deref(),
         Purpose::Keep,
         Vec::new(),
+        None,
         Unlisted::RequestApproval,
     )?;
     if args.keep {

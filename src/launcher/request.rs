@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::attach;
+use super::login::Login;
 use super::offlimits::OffLimits;
 use super::project::Project;
 use super::sandbox::{Variable, VolumeSpec};
@@ -55,6 +56,10 @@ pub struct Request {
     pub purpose: Purpose,
     /// The command and its arguments; empty for a shell, or for what the image says.
     pub command: Vec<String>,
+    /// The agent whose corner the sandbox's home is.
+    pub agent: Option<String>,
+    /// Files of the person's home by which it is signed in.
+    pub login: Vec<Login>,
     /// Who the person is to git.
     pub git: GitIdentity,
     /// Variables the person passes on.

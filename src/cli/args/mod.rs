@@ -22,7 +22,7 @@ use super::examples;
 #[derive(Debug, Parser)]
 #[command(name = "vibepit", version, max_term_width = 100)]
 #[command(
-    override_usage = "vibepit [OPTIONS] [PATH] [-- COMMAND...]\n       vibepit [OPTIONS] SUBCOMMAND ..."
+    override_usage = "vibepit [OPTIONS] [PATH] [-- COMMAND...]\n       vibepit [OPTIONS] AGENT [-- ARGUMENTS...]\n       vibepit [OPTIONS] SUBCOMMAND ..."
 )]
 #[command(after_long_help = examples::VIBEPIT)]
 pub struct Cli {
@@ -278,6 +278,13 @@ pub(super) enum Command {
     /// without a way out.
     #[command(after_long_help = examples::PROXY)]
     Proxy(ProxyArgs),
+    /// List the agents that `vibepit NAME` starts.
+    ///
+    /// An agent is a command with what it needs: presets, variables that are passed on if they are
+    /// set, and files of your home by which it is signed in, which are asked about once. A file
+    /// agents/NAME.toml beside config.toml adds one, or takes the place of one; no project does.
+    #[command(after_long_help = examples::AGENTS)]
+    Agents(AgentsArgs),
     /// Connect standard input and output to a host, through the sandbox's SOCKS5 door.
     ///
     /// For programs in a sandbox that take a command in the place of a connection, such as ssh's
@@ -543,6 +550,48 @@ pub(super) struct ProxyArgs {
     /// With --hand-over: end when the launcher has said nothing for so many seconds.
     #[arg(long, value_name = "SECONDS", hide = true, requires = "hand_over")]
     pub(super) patience: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AgentsArgs {
+    #[command(subcommand)]
+    pub(super) command: Option<AgentsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AgentsCommand {
+    /// Show what an agent is started with, and what of yours it is given.
+    #[command(after_long_help = examples::AGENTS_SHOW)]
+    Show(AgentsShowArgs),
+    /// Say anew which files an agent is given to be signed in.
+    ///
+    /// Without an option it asks about each, on a terminal. Kept in agents.toml beside config.toml;
+    /// a session that runs keeps what it has.
+    #[command(after_long_help = examples::AGENTS_LOGIN)]
+    Login(AgentsLoginArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AgentsShowArgs {
+    /// The agent.
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AgentsLoginArgs {
+    /// The agent.
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+    /// Its sandboxes have this file itself, and may change it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) share: Vec<String>,
+    /// Its sandboxes get a copy of this file into their own home, where it is not there yet.
+    #[arg(long, value_name = "FILE")]
+    pub(super) copy: Vec<String>,
+    /// Its sandboxes do without this file.
+    #[arg(long, value_name = "FILE")]
+    pub(super) no: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::super::login;
 use super::super::mounts::Bind;
 use super::super::request::Request;
 use super::super::sandbox::{Inside, SCRATCH, equipment};
@@ -19,8 +20,9 @@ pub(super) fn of(request: &Request, inside: &Inside, limits: &Limits) -> Result<
     let identity = request.project.directory().identity();
     let (home, home_identity) = match &request.throw_away {
         Some(instead) => home::made_in(instead)?,
-        None => home::of(project)?,
+        None => home::of(project, request.agent.as_deref())?,
     };
+    login::put(request, &home)?;
     let mut mounts = Vec::new();
     let userland = inside.userland.as_ref();
     for bind in userland.iter().flat_map(|userland| &userland.binds) {

@@ -60,6 +60,13 @@ impl Variable {
     }
 }
 
+impl Variable {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl std::fmt::Display for Variable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}={}", self.name, self.value)
@@ -136,6 +143,12 @@ impl Environment<'_> {
         list.extend(self.variables.iter().map(ToString::to_string));
         list
     }
+}
+
+/// Whether a sandbox with the host's programs has this one, by this path.
+pub fn sees_program(path: &Path) -> bool {
+    let visible = |path: &Path| PROGRAM_TREES.iter().any(|tree| path.starts_with(tree));
+    visible(path) && path.canonicalize().is_ok_and(|path| visible(&path))
 }
 
 /// The entries of the host's PATH that the sandbox has too, then the usual ones.

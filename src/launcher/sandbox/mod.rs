@@ -28,6 +28,7 @@ use super::engine::{Engine, Kind};
 use super::filter;
 use super::image::{self, Home, Image};
 use super::job::{Job, Output, Spec};
+use super::login;
 use super::mounted;
 use super::proxy::Proxy;
 use super::request::{CannotRun, Purpose, Request};
@@ -37,7 +38,7 @@ use super::undo::Undo;
 use crate::api::Listening;
 
 pub(super) use self::container::SCRATCH;
-pub use self::environment::{Variable, VariableError};
+pub use self::environment::{Variable, VariableError, sees_program};
 pub(crate) use self::userland::Userland;
 pub use self::volume::{VolumeError, VolumeSpec};
 
@@ -62,7 +63,7 @@ impl Inside {
             home_volume: request
                 .throw_away
                 .is_none()
-                .then(|| home::volume_name(project)),
+                .then(|| home::volume_name(project, request.agent.as_deref())),
             volumes: Vec::new(),
             command: request.command.clone(),
         };
@@ -74,7 +75,8 @@ impl Inside {
             Purpose::Keep => inside.command = WAIT.map(str::to_owned).to_vec(),
         }
         let taken = container::targets(&inside, project, request.project.meta());
-        for spec in &request.volumes {
+        let login = login::shared(request, &inside.home)?;
+        for spec in request.volumes.iter().chain(&login) {
             inside
                 .volumes
                 .push(spec.resolve(&request.off_limits, &taken)?);
@@ -238,6 +240,7 @@ pub(crate) async fn start(
     project.still_there()?;
     made.context("the sandbox's container could not be made")?;
     signals.check()?;
+    login::put_into(engine, &name, launch.request, &inside.home).await?;
     if kept.is_some() {
         launch.report.step("copying the project");
         let copying = copy::upload(engine, &name, project, launch.id());

@@ -119,6 +119,15 @@ impl FromStr for VolumeSpec {
 }
 
 impl VolumeSpec {
+    /// A source that is mounted to be read and written.
+    pub(crate) fn writable(source: PathBuf, target: PathBuf) -> Self {
+        Self {
+            source,
+            target,
+            read_only: false,
+        }
+    }
+
     /// Looks the source up, relative to the working directory, and judges both ends. `taken` are
     /// the places where the sandbox already has something mounted.
     ///

@@ -255,6 +255,8 @@ async fn request(
         decisions: None,
         purpose: Purpose::Command,
         command: Vec::new(),
+        agent: None,
+        login: Vec::new(),
         git: GitIdentity::default(),
         env: Vec::new(),
         volumes: Vec::new(),

@@ -275,6 +275,13 @@ Examples:
   In a script:
       vibepit agents login codex --copy .codex/auth.json";
 
+pub(super) const IMAGE_BUILD: &str = "\
+Examples:
+  For an engine on another machine, with an agent:
+      DOCKER_HOST=ssh://me@box.example vibepit image build --agent claude
+  From a company's own base image and mirror:
+      vibepit image build --build-arg BASE=registry.example/debian:12 --build-arg PIP_INDEX_URL";
+
 pub(super) const NC: &str = "\
 Examples:
   ssh from within a sandbox whose ssh has no settings of vibepit's:

@@ -18,6 +18,7 @@ mod exec;
 mod explain;
 mod failure;
 mod first_run;
+mod image;
 mod inside;
 mod logs;
 mod manual;
@@ -52,7 +53,7 @@ use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 
 use self::args::start::RunArgs;
-use self::args::{Cli, Command, ConfigCommand};
+use self::args::{Cli, Command, ConfigCommand, ImageCommand};
 use self::failure::Failure;
 use self::output::Output;
 use crate::policy::Verdict;
@@ -130,6 +131,9 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
             ConfigCommand::Show(args) => config::show(&args, out),
         },
         Command::Pull(args) => threads()?.block_on(pull::run(&args, out)),
+        Command::Image {
+            command: ImageCommand::Build(args),
+        } => one_thread()?.block_on(image::build(&args, out)),
         Command::Agents(args) => agents::run(&args, out),
         Command::Nc(args) => nc::run(&args, out),
         Command::Prune(args) => one_thread()?.block_on(prune::run(&args, out)),
@@ -158,6 +162,7 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         | Command::Config { .. }
         | Command::Pull(_)
         | Command::Agents(_)
+        | Command::Image { .. }
         | Command::Nc(_)
         | Command::Prune(_)
         | Command::Doctor(_)

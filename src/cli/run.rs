@@ -37,10 +37,7 @@ pub(super) async fn run(mut args: RunArgs, out: &Output) -> Result<ExitCode, Fai
         false => Unlisted::RequestApproval,
     };
     let agent = args.agent.as_deref().map(agents::find).transpose()?;
-    if let Some(agent) = &agent {
-        agents::ask(agent, out)?;
-    }
-    let prepared = start::prepare(
+    let mut prepared = start::prepare(
         &args.start,
         args.path.as_deref(),
         Purpose::Command,
@@ -66,8 +63,11 @@ pub(super) async fn run(mut args: RunArgs, out: &Output) -> Result<ExitCode, Fai
             .hint("without it the command runs in that session; with --new it gets its own")),
         };
     }
-    prepared.first_run(out)?;
     let runtime = prepared.runtime(&|line| out.note(line)).await?;
+    if let Some(agent) = &agent {
+        prepared.equip(agent, out)?;
+    }
+    prepared.first_run(out)?;
     prepared.read_policy(&|line| out.note(line))?;
     let (desk, words) = mpsc::channel(1);
     let mut attendants =

@@ -9,11 +9,11 @@ use crate::config::tools::{self, GitIdentity};
 use crate::config::{self, Unlisted};
 use crate::launcher::{
     CannotRun, Engine, EngineError, Interrupted, KeeperClient, OffLimits, Policy, Project, Purpose,
-    Request, Runtime, SelfTest, Surroundings, Variable, VolumeSpec,
+    Request, Runtime, SelfTest, Surroundings, Variable, VolumeSpec, default_image,
 };
 use crate::session::{Found, RuntimeDir, live};
 
-use super::agents::Equipped;
+use super::agents::{self, Equipped};
 use super::args::start::{RuntimeChoice, StartArgs};
 use super::failure::{Failure, Kind};
 use super::output::{Output, printable};
@@ -41,18 +41,12 @@ pub(super) fn prepare(
     otherwise: Unlisted,
 ) -> Result<Prepared, Failure> {
     let mut flags = policy::Flags::read(&args.allow, &args.presets, &args.asking, otherwise)?;
-    let mut env = variables(&args.env)?;
-    let mut volumes = each(&args.volume, |text| text.parse::<VolumeSpec>())?;
+    let env = variables(&args.env)?;
+    let volumes = each(&args.volume, |text| text.parse::<VolumeSpec>())?;
     let configured = policy::config()?;
     let image = args.image.clone().or(configured.image);
-    let (mut command, mut login) = (command, Vec::new());
     if let Some(agent) = agent {
-        let equipped = Equipped::of(agent, command, &env, image.is_some())?;
         flags.of_agent.clone_from(&agent.presets);
-        command = equipped.command;
-        env.extend(equipped.env);
-        login = equipped.login;
-        volumes.extend(equipped.program);
     }
     let runtime_dir = RuntimeDir::open_or_create().map_err(Failure::failed)?;
     let around = Surroundings::of_this_process();
@@ -90,7 +84,7 @@ pub(super) fn prepare(
             purpose,
             command,
             agent: agent.map(|agent| agent.name.clone()),
-            login,
+            login: Vec::new(),
             git: GitIdentity::of_person(&tools),
             env,
             volumes,
@@ -135,6 +129,20 @@ fn home() -> Option<PathBuf> {
 }
 
 impl Prepared {
+    /// Gives the sandbox what its agent needs, once it is known what it is made of: asks about files
+    /// that sign it in, if nobody has yet.
+    pub(super) fn equip(&mut self, agent: &Agent, out: &Output) -> Result<(), Failure> {
+        let request = &mut self.request;
+        let arguments = std::mem::take(&mut request.command);
+        let in_image = request.image.is_some();
+        let equipped = Equipped::of(agent, arguments, &request.env, in_image)?;
+        request.command = equipped.command;
+        request.env.extend(equipped.env);
+        request.volumes.extend(equipped.program);
+        request.login = agents::login(agent, out)?;
+        Ok(())
+    }
+
     /// Asks which presets the project is to have, if nobody has said that yet.
     pub(super) fn first_run(&self, out: &Output) -> Result<(), Failure> {
         first_run::ask(&self.sources, out)
@@ -179,7 +187,10 @@ impl Prepared {
     /// # Errors
     /// When the one that was asked for is not here. An engine that somebody named and that does not
     /// answer is missed, not passed over.
-    pub(super) async fn runtime(&self, first_line: &dyn Fn(String)) -> Result<Runtime, Failure> {
+    pub(super) async fn runtime(
+        &mut self,
+        first_line: &dyn Fn(String),
+    ) -> Result<Runtime, Failure> {
         let path = self.request.project.path().display().to_string();
         let project = printable(&path);
         let local = |why: &str| {
@@ -202,6 +213,9 @@ impl Prepared {
                  containers may do",
             )),
             Ok(engine) => {
+                if engine.facts().remote && self.request.image.is_none() {
+                    self.request.image = default_image(&engine).await?;
+                }
                 first_line(format!("vibepit: {}, project {project}", engine.facts()));
                 Ok(Runtime::Docker(engine))
             }

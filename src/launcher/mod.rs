@@ -47,6 +47,7 @@ pub use copy::{Change, ChangeKind, Copied, Pull as Changes};
 pub use endpoint::{Endpoint, EndpointError, Surroundings};
 pub use engine::{Engine, EngineError, Facts, Kind};
 pub use homes::{Homes, prune_homes};
+pub use image::{SANDBOX_IMAGE, build_image, default_image};
 pub use keeper::{Ending, KeeperClient, end_session, stop_launcher, terminal};
 pub use local::{LocalError, LocalFacts, possible as local_is_possible};
 pub use login::{Login, LoginError};

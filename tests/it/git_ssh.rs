@@ -110,14 +110,15 @@ fn an_image_needs_no_tool_of_its_own_to_connect() {
     let Some(image) = Busybox::import() else {
         return assert!(!require("busybox"), "busybox is not static");
     };
-    let origin = Origin::answering(|request| request.start.clone().into_bytes());
+    let origin = Origin::serving(|mut wire| {
+        let heard = wire.to_end();
+        wire.send([&b"heard: "[..], &heard].concat());
+    });
     let port = origin.port();
     let bench = Bench::new(&format!("{NO_NAMES}allow_host_ports = [{port}]\n"));
-    let script = format!(
-        "printf 'GET /x HTTP/1.1\\r\\nHost: host.vibepit:{port}\\r\\n\\r\\n' | /run/vibepit/vibepit nc host.vibepit {port}"
-    );
+    let script = format!("echo hello | /run/vibepit/vibepit nc host.vibepit {port}");
     let ran = bench.run(&["--image", &image.0], &script);
-    assert_eq!(ran.stdout, "GET /x HTTP/1.1", "{ran:?}");
+    assert_eq!(ran.stdout, "heard: hello\n", "{ran:?}");
 }
 
 /// The person's configuration, with what must stay outside.

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod agents;
 mod asking;
 mod asking_many;
 mod asking_scopes;
@@ -13,6 +14,7 @@ mod cli;
 mod cli_logs;
 mod cli_terminal;
 mod clients;
+mod contrib;
 mod control;
 mod control_curl;
 mod control_data;

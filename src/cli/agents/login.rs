@@ -12,10 +12,27 @@ use super::super::failure::Failure;
 use super::super::output::{Output, printable};
 use super::{home, invalid};
 
-/// Asks about those files that are there and were not asked about. Where nobody can be asked, the
-/// sandbox does without them, and the person is told how to change that.
-pub(in crate::cli) fn ask(agent: &Agent, out: &Output) -> Result<(), Failure> {
+/// What an agent's sandbox is given. Asks about those files that are there and were not asked about.
+/// Where nobody can be asked, the sandbox does without them, and the person is told how to change
+/// that.
+pub(in crate::cli) fn given(agent: &Agent, out: &Output) -> Result<Vec<Login>, Failure> {
     let mut answers = Answers::read().map_err(invalid)?;
+    ask(agent, &mut answers, out)?;
+    let login = agent.login.iter().filter_map(|file| {
+        let shared = match answers.about(&agent.name, file)? {
+            Answer::Share => true,
+            Answer::Copy => false,
+            Answer::No => return None,
+        };
+        Some(Login {
+            file: file.clone(),
+            shared,
+        })
+    });
+    Ok(login.collect())
+}
+
+fn ask(agent: &Agent, answers: &mut Answers, out: &Output) -> Result<(), Failure> {
     let mut open = Vec::new();
     let Some(home) = home() else { return Ok(()) };
     for file in &agent.login {

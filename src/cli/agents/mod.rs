@@ -15,7 +15,7 @@ use super::args::{AgentsArgs, AgentsCommand};
 use super::failure::{Failure, Kind};
 use super::output::{Output, Tone, printable};
 
-pub(super) use self::login::ask;
+pub(super) use self::login::given as login;
 pub(super) use self::start::{Equipped, as_first_word};
 
 /// An agent in the list, as JSON.

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::config::agents::{Agent, Answer, Answers, agents};
-use crate::launcher::{Login, Variable, VolumeSpec, sees_program};
+use crate::config::agents::{Agent, agents};
+use crate::launcher::{Variable, VolumeSpec, sees_program};
 
 use super::super::args::start::RunArgs;
 use super::super::failure::Failure;
@@ -18,7 +18,6 @@ const ELSEWHERE: &str = "/mnt/vibepit-agent";
 pub(in crate::cli) struct Equipped {
     pub(in crate::cli) command: Vec<String>,
     pub(in crate::cli) env: Vec<Variable>,
-    pub(in crate::cli) login: Vec<Login>,
     /// Its program, where the sandbox would not see it.
     pub(in crate::cli) program: Option<VolumeSpec>,
 }
@@ -67,22 +66,9 @@ impl Equipped {
                 Variable::parse(name, |name| std::env::var_os(name)).map_err(Failure::usage)
             })
             .collect::<Result<_, _>>()?;
-        let answers = Answers::read().map_err(invalid)?;
-        let login = agent.login.iter().filter_map(|file| {
-            let shared = match answers.about(&agent.name, file)? {
-                Answer::Share => true,
-                Answer::Copy => false,
-                Answer::No => return None,
-            };
-            Some(Login {
-                file: file.clone(),
-                shared,
-            })
-        });
         Ok(Self {
             command,
             env,
-            login: login.collect(),
             program,
         })
     }
@@ -100,7 +86,7 @@ pub(super) fn program(agent: &Agent) -> Option<PathBuf> {
     let places = std::env::split_paths(&path).map(|directory| directory.join(name));
     let found: Vec<PathBuf> = places.filter(runs).collect();
     let seen = found.iter().find(|path| sees_program(path));
-    seen.or(found.first()).cloned()
+    seen.or_else(|| found.first()).cloned()
 }
 
 /// Where the program is mounted, if the sandbox does not have it in its own place.

@@ -278,6 +278,11 @@ pub(super) enum Command {
     /// without a way out.
     #[command(after_long_help = examples::PROXY)]
     Proxy(ProxyArgs),
+    /// The image of sandboxes that cannot have this machine's programs.
+    Image {
+        #[command(subcommand)]
+        command: ImageCommand,
+    },
     /// List the agents that `vibepit NAME` starts.
     ///
     /// An agent is a command with what it needs: presets, variables that are passed on if they are
@@ -550,6 +555,31 @@ pub(super) struct ProxyArgs {
     /// With --hand-over: end when the launcher has said nothing for so many seconds.
     #[arg(long, value_name = "SECONDS", hide = true, requires = "hand_over")]
     pub(super) patience: Option<u16>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ImageCommand {
+    /// Build it: Debian with git, a compiler, Python, Node and the agents that are named.
+    ///
+    /// The engine builds it from contrib/image/Dockerfile, which is part of vibepit. It is used where
+    /// an image is needed and none is named: with an engine on another machine. What is fetched
+    /// comes from where the engine and the build arguments say.
+    #[command(after_long_help = examples::IMAGE_BUILD)]
+    Build(ImageBuildArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ImageBuildArgs {
+    /// Install this agent; vibepit agents lists them.
+    #[arg(long, value_name = "NAME")]
+    pub(super) agent: Vec<String>,
+    /// The image's name; without one, vibepit-sandbox, which is used by itself.
+    #[arg(long, value_name = "TAG")]
+    pub(super) tag: Option<String>,
+    /// A build argument, such as BASE=IMAGE, PACKAGES, NPM_CONFIG_REGISTRY or HTTPS_PROXY; a NAME
+    /// alone passes your variable on.
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(super) build_arg: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -108,9 +108,8 @@ fn executable(launch: &Launch<'_>, inside: &Inside) -> Result<Vec<Bind>> {
     let program = std::fs::read_link("/proc/self/exe")
         .context("the running vibepit does not find its own executable")?;
     let own = |name: &str| Path::new(OWN_DIRECTORY).join(name);
-    let interpreter = match (&parts.interpreter, &inside.userland) {
-        (Some(interpreter), None) => interpreter,
-        _ => return Ok(vec![Bind::read_only(program, OWN_EXECUTABLE)]),
+    let (Some(interpreter), None) = (&parts.interpreter, &inside.userland) else {
+        return Ok(vec![Bind::read_only(program, OWN_EXECUTABLE)]);
     };
     let (loader, libraries, real) = (own("loader"), own("lib"), own("program"));
     let script = format!(

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_vibepit_global_optspecs
-    string join \n json color= v/verbose q/quiet session= tcp addr= allow= ask reject approval-timeout= e/env= volume= image= remote-path= name= self-test no-self-test runtime= allow-userns prompt notify= new h/help V/version
+    string join \n json color= v/verbose q/quiet session= tcp addr= allow= preset= no-presets ask reject approval-timeout= e/env= volume= image= remote-path= name= self-test no-self-test runtime= allow-userns prompt notify= new h/help V/version
 end
 
 function __fish_vibepit_needs_command
@@ -30,6 +30,7 @@ never\t'Never'"
 complete -c vibepit -n "__fish_vibepit_needs_command" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
 complete -c vibepit -n "__fish_vibepit_needs_command" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
 complete -c vibepit -n "__fish_vibepit_needs_command" -l allow -d 'Allow this entry for the session, such as api.example.com or *.example.com:443' -r
+complete -c vibepit -n "__fish_vibepit_needs_command" -l preset -d 'Open this preset for the session; `vibepit presets` lists them' -r
 complete -c vibepit -n "__fish_vibepit_needs_command" -l approval-timeout -d 'How long a request waits for you, such as 45s or 5m' -r
 complete -c vibepit -n "__fish_vibepit_needs_command" -s e -l env -d 'Set a variable in the sandbox; a NAME alone passes its value on' -r
 complete -c vibepit -n "__fish_vibepit_needs_command" -l volume -d 'Mount more of the host: a directory or file, and where it is in the sandbox' -r
@@ -47,6 +48,7 @@ complete -c vibepit -n "__fish_vibepit_needs_command" -l json -d 'Print data as 
 complete -c vibepit -n "__fish_vibepit_needs_command" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_needs_command" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_needs_command" -l tcp -d 'Speak to the control port over mTLS, even if there is a socket'
+complete -c vibepit -n "__fish_vibepit_needs_command" -l no-presets -d 'Open no preset, whatever config.toml and the first start in the project said, and ask about none'
 complete -c vibepit -n "__fish_vibepit_needs_command" -l ask -d 'Have what no rule covers wait for you, whatever config.toml says'
 complete -c vibepit -n "__fish_vibepit_needs_command" -l reject -d 'Refuse at once what no rule covers, whatever config.toml says'
 complete -c vibepit -n "__fish_vibepit_needs_command" -l self-test -d 'Try to get out of a throw-away sandbox before this one starts, and start it only if that held'
@@ -67,6 +69,7 @@ complete -c vibepit -n "__fish_vibepit_needs_command" -a "allow" -d 'Let the san
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "deny" -d 'Keep the sandbox from something; outranks every allow'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "pending" -d 'List the requests that wait for you'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "approve" -d 'Let a request go on that waits'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "monitor" -d 'Show every session on one screen, and decide with one key'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "revoke" -d 'Take allow and deny rules back, and close what they let through'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "rules" -d 'List the rules that are in force'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "review" -d 'Go through what was refused or ran out since the last time, and settle it'
@@ -74,6 +77,9 @@ complete -c vibepit -n "__fish_vibepit_needs_command" -a "explain" -d 'Say what 
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "logs" -d 'Show what the sandbox asked for, and what came of it'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "audit" -d 'Read the audit log: what was asked for and who decided, of sessions that are over, too'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "connections" -d 'List the connections that are open'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "presets" -d 'List the presets: named sets of hosts that one word opens'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "trust" -d 'Have sessions of a project honour its .vibepit/config.toml, as it is now'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "ui" -d 'Show every session on a page in your browser, and decide there'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "config" -d 'Look at the configuration'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "pull" -d 'Bring here what a session on another machine changed in its copy of the project'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "prune" -d 'Remove what a crash left behind: containers and directories'
@@ -83,6 +89,7 @@ complete -c vibepit -n "__fish_vibepit_needs_command" -a "man" -d 'Print the man
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l allow -d 'Allow this entry for the session, such as api.example.com or *.example.com:443' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l preset -d 'Open this preset for the session; `vibepit presets` lists them' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l approval-timeout -d 'How long a request waits for you, such as 45s or 5m' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s e -l env -d 'Set a variable in the sandbox; a NAME alone passes its value on' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l volume -d 'Mount more of the host: a directory or file, and where it is in the sandbox' -r
@@ -99,6 +106,7 @@ osc\t'And the desktop shows it'"
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l no-presets -d 'Open no preset, whatever config.toml and the first start in the project said, and ask about none'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l ask -d 'Have what no rule covers wait for you, whatever config.toml says'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l reject -d 'Refuse at once what no rule covers, whatever config.toml says'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l self-test -d 'Try to get out of a throw-away sandbox before this one starts, and start it only if that held'
@@ -111,6 +119,7 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s v -l verbose -d 
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l allow -d 'Allow this entry for the session, such as api.example.com or *.example.com:443' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l preset -d 'Open this preset for the session; `vibepit presets` lists them' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l approval-timeout -d 'How long a request waits for you, such as 45s or 5m' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand up" -s e -l env -d 'Set a variable in the sandbox; a NAME alone passes its value on' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l volume -d 'Mount more of the host: a directory or file, and where it is in the sandbox' -r
@@ -123,6 +132,7 @@ local\t'Namespaces of this machine\'s kernel; no engine is asked'"
 complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l no-presets -d 'Open no preset, whatever config.toml and the first start in the project said, and ask about none'
 complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l ask -d 'Have what no rule covers wait for you, whatever config.toml says'
 complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l reject -d 'Refuse at once what no rule covers, whatever config.toml says'
 complete -c vibepit -n "__fish_vibepit_using_subcommand up" -l self-test -d 'Try to get out of a throw-away sandbox before this one starts, and start it only if that held'
@@ -225,6 +235,7 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l session -d '
 complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l scope -d 'How far it reaches: once, session, project (every session of this project), global (every session)' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l pattern -d 'A pattern that covers the host, such as *.example.com, in its place' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l preset -d 'All of a preset, in its place; `vibepit pending` says which it belongs to' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l for -d 'For how long: 90s, 10m, 2h, 1d; with scope session' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l reason -d 'What the sandbox is told of a denial' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
@@ -238,6 +249,14 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -l json -d 'Pri
 complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand approve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand monitor" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand monitor" -l plain -d 'Tell line by line and take commands as lines, for screen readers and dumb terminals'
+complete -c vibepit -n "__fish_vibepit_using_subcommand monitor" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand monitor" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand monitor" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand monitor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand revoke" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
@@ -311,15 +330,69 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -l json -d 
 complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand connections" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from check help" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+complete -c vibepit -n "__fish_vibepit_using_subcommand presets; and not __fish_seen_subcommand_from show help" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
-complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from check help" -l json -d 'Print data as JSON; what streams prints one object a line'
-complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from check help" -s v -l verbose -d 'Say more, such as which transport served'
-complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from check help" -s q -l quiet -d 'Say nothing but results and errors'
-complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from check help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from check help" -f -a "check" -d 'Say whether a configuration can be used; errors name line and column'
-complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand presets; and not __fish_seen_subcommand_from show help" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand presets; and not __fish_seen_subcommand_from show help" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand presets; and not __fish_seen_subcommand_from show help" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand presets; and not __fish_seen_subcommand_from show help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand presets; and not __fish_seen_subcommand_from show help" -f -a "show" -d 'Show what a preset opens, and who says that it is needed'
+complete -c vibepit -n "__fish_vibepit_using_subcommand presets; and not __fish_seen_subcommand_from show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand presets; and __fish_seen_subcommand_from show" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand presets; and __fish_seen_subcommand_from show" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand presets; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand presets; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand presets; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand presets; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show what a preset opens, and who says that it is needed'
+complete -c vibepit -n "__fish_vibepit_using_subcommand presets; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand trust" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand trust" -l show -d 'Only show the file, beside what was trusted last'
+complete -c vibepit -n "__fish_vibepit_using_subcommand trust" -l revoke -d 'Trust it no more'
+complete -c vibepit -n "__fish_vibepit_using_subcommand trust" -l yes -d 'Do not ask'
+complete -c vibepit -n "__fish_vibepit_using_subcommand trust" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand trust" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand trust" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand trust" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand ui" -l port -d 'The port of 127.0.0.1; 0 is any that is free' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand ui" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand ui" -l no-open -d 'Open no browser: print the address'
+complete -c vibepit -n "__fish_vibepit_using_subcommand ui" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand ui" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand ui" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand ui" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from init show check help" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from init show check help" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from init show check help" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from init show check help" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from init show check help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from init show check help" -f -a "init" -d 'Write a configuration to begin with, in which every line is a comment'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from init show check help" -f -a "show" -d 'Show what files say in a project; with --effective, all that holds in a session of it'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from init show check help" -f -a "check" -d 'Say whether a configuration can be used; errors name line and column'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and not __fish_seen_subcommand_from init show check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from init" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from init" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from init" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from show" -l effective -d 'Also presets, host by host, saved decisions, and what nobody has said otherwise'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'Print data as JSON; what streams prints one object a line'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more, such as which transport served'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say nothing but results and errors'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from check" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -327,6 +400,8 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_
 complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "init" -d 'Write a configuration to begin with, in which every line is a comment'
+complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show what files say in a project; with --effective, all that holds in a session of it'
 complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "check" -d 'Say whether a configuration can be used; errors name line and column'
 complete -c vibepit -n "__fish_vibepit_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c vibepit -n "__fish_vibepit_using_subcommand pull" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
@@ -340,6 +415,7 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand pull" -s h -l help -d 'P
 complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -l homes -d 'Remove the homes of projects as well, and all that tools keep in them'
 complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -l json -d 'Print data as JSON; what streams prints one object a line'
 complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand prune" -s q -l quiet -d 'Say nothing but results and errors'
@@ -371,11 +447,15 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand man" -s v -l verbose -d 
 complete -c vibepit -n "__fish_vibepit_using_subcommand man" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l http -d 'Where the HTTP proxy listens' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l socks5 -d 'Where the SOCKS5 proxy listens. Without it there is none' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l dns -d 'Where the name server listens, over UDP and TCP. Without it there is none' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l plain -d 'Where plain HTTP of programs that know no proxy arrives; the Host field names the target' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l tls -d 'Where TLS of programs that know no proxy arrives; the SNI names the target' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l control -d 'A further control socket, beside the one in the session\'s directory' -r -F
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l tcp -d 'Where the mTLS control port listens' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l config -d 'The configuration, in the place of the person\'s own' -r -F
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l allow -d 'Allow this entry for as long as the proxy runs' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l preset -d 'Open this preset for the session; `vibepit presets` lists them' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l approval-timeout -d 'How long a request waits for you, such as 45s or 5m' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l name -d 'The session\'s name; without one, `proxy`' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l hand-over -d 'Only open the doors, and hand them to the proxy that connects to this socket: how a launcher puts them where the sandbox is' -r -F
@@ -384,6 +464,7 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l patience -d 'W
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l no-presets -d 'Open no preset, whatever config.toml and the first start in the project said, and ask about none'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l ask -d 'Have what no rule covers wait for you, whatever config.toml says'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l reject -d 'Refuse at once what no rule covers, whatever config.toml says'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l stdin -d 'Read the document that starts the proxy from standard input: how a launcher starts it'
@@ -391,30 +472,37 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l json -d 'Print
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s v -l verbose -d 'Say more, such as which transport served'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "run" -d 'Run a command in a sandbox (what `vibepit` does without a command\'s name)'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "up" -d 'Start a session that stays, and return when it is ready'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "down" -d 'End a session and take everything of it away'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "exec" -d 'Run a command in a session that is there'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "connect" -d 'Get a shell in a session; it goes on when the terminal goes away'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "sessions" -d 'List the sessions that run'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "status" -d 'Show one session: what it is, its doors, its counts, its warnings'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "allow" -d 'Let the sandbox reach something'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "deny" -d 'Keep the sandbox from something; outranks every allow'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "pending" -d 'List the requests that wait for you'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "approve" -d 'Let a request go on that waits'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "revoke" -d 'Take allow and deny rules back, and close what they let through'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "rules" -d 'List the rules that are in force'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "review" -d 'Go through what was refused or ran out since the last time, and settle it'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "explain" -d 'Say what happens to a request, and why'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "logs" -d 'Show what the sandbox asked for, and what came of it'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "audit" -d 'Read the audit log: what was asked for and who decided, of sessions that are over, too'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "connections" -d 'List the connections that are open'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "config" -d 'Look at the configuration'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "pull" -d 'Bring here what a session on another machine changed in its copy of the project'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "prune" -d 'Remove what a crash left behind: containers and directories'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "doctor" -d 'Say what works on this machine, what does not, and what to do; and try to get out of a sandbox'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "man" -d 'Print the manual page, or write every page to a directory'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve revoke rules review explain logs audit connections config pull prune doctor completions man proxy help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "run" -d 'Run a command in a sandbox (what `vibepit` does without a command\'s name)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "up" -d 'Start a session that stays, and return when it is ready'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "down" -d 'End a session and take everything of it away'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "exec" -d 'Run a command in a session that is there'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "connect" -d 'Get a shell in a session; it goes on when the terminal goes away'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "sessions" -d 'List the sessions that run'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "status" -d 'Show one session: what it is, its doors, its counts, its warnings'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "allow" -d 'Let the sandbox reach something'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "deny" -d 'Keep the sandbox from something; outranks every allow'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "pending" -d 'List the requests that wait for you'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "approve" -d 'Let a request go on that waits'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "monitor" -d 'Show every session on one screen, and decide with one key'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "revoke" -d 'Take allow and deny rules back, and close what they let through'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "rules" -d 'List the rules that are in force'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "review" -d 'Go through what was refused or ran out since the last time, and settle it'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "explain" -d 'Say what happens to a request, and why'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "logs" -d 'Show what the sandbox asked for, and what came of it'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "audit" -d 'Read the audit log: what was asked for and who decided, of sessions that are over, too'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "connections" -d 'List the connections that are open'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "presets" -d 'List the presets: named sets of hosts that one word opens'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "trust" -d 'Have sessions of a project honour its .vibepit/config.toml, as it is now'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "ui" -d 'Show every session on a page in your browser, and decide there'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "config" -d 'Look at the configuration'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "pull" -d 'Bring here what a session on another machine changed in its copy of the project'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "prune" -d 'Remove what a crash left behind: containers and directories'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "doctor" -d 'Say what works on this machine, what does not, and what to do; and try to get out of a sandbox'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "man" -d 'Print the manual page, or write every page to a directory'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and __fish_seen_subcommand_from presets" -f -a "show" -d 'Show what a preset opens, and who says that it is needed'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "init" -d 'Write a configuration to begin with, in which every line is a comment'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Show what files say in a project; with --effective, all that holds in a session of it'
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Say whether a configuration can be used; errors name line and column'

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Door, Origin, Reason, Scope, Verdict};
+use crate::policy::{Door, Entry, Known, Origin, Reason, Scope, Verdict};
 
 use super::{Identity, Listening};
 
@@ -110,6 +110,15 @@ impl RuleView {
             None => self.origin.to_string(),
         }
     }
+}
+
+/// The names that rules allow, to tell a person of one that looks like them.
+pub fn known(rules: &[RuleView]) -> Known {
+    let allowed = rules.iter().filter(|rule| rule.verdict == Verdict::Allow);
+    let entries: Vec<Entry> = allowed
+        .filter_map(|rule| Entry::parse_forced(&rule.entry).ok())
+        .collect();
+    Known::of(&entries)
 }
 
 /// GET /rules.

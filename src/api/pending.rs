@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::policy::{Door, Entry, PresetName, Reason, Scope, Verdict};
 
@@ -53,6 +55,14 @@ pub struct PresetOffer {
     /// What a person should know before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+impl PendingView {
+    /// Until it is refused if nobody decides.
+    pub fn seconds_left(&self, now: OffsetDateTime) -> i64 {
+        OffsetDateTime::parse(&self.expires_at, &Rfc3339)
+            .map_or(0, |end| (end - now).whole_seconds().max(0))
+    }
 }
 
 /// A request that was refused while nobody decided. It can still be decided, for the next try.
@@ -167,6 +177,32 @@ pub struct Decided {
     pub shadowed_by: Option<String>,
     /// Connections that were closed by a deny.
     pub closed: usize,
+}
+
+impl std::fmt::Display for Decided {
+    /// What holds now, of what was decided.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.verdict {
+            Verdict::Allow => "allowed",
+            Verdict::Deny => "denied",
+        })?;
+        f.write_str(match self.scope {
+            Scope::Once => " once",
+            Scope::Session => " until the session ends",
+            Scope::Project => " for this project",
+            Scope::Global => " everywhere",
+        })?;
+        if let Some(path) = &self.saved_to {
+            write!(f, " (saved to {})", path.display())?;
+        }
+        if let Some(by) = &self.shadowed_by {
+            write!(f, ", but \"deny {by}\" outranks it")?;
+        }
+        match &self.save_error {
+            Some(why) => write!(f, " (this session only: {why})"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// How a held request ended.

@@ -1,16 +1,17 @@
 //! What a session allows, to tell whether a name that is asked for looks like one of those.
 
+use crate::api::known;
 use crate::client::Client;
-use crate::policy::{Entry, Host, Verdict, resembled};
+use crate::policy::{Host, Known};
 
 use super::output::printable;
 
 /// More rules are not fetched for the sake of a hint.
 const MOST: usize = 10_000;
 
-/// The entries that are allowed.
+/// The names that are allowed.
 #[derive(Default)]
-pub(super) struct Allowed(Vec<Entry>);
+pub(super) struct Allowed(Known);
 
 impl Allowed {
     /// Asks the session. Whatever goes wrong: there is no hint then.
@@ -19,22 +20,16 @@ impl Allowed {
             Ok(session) if session.counts.rules <= MOST => {}
             _ => return Self::default(),
         }
-        let Ok(answer) = client.rules().await else {
-            return Self::default();
-        };
-        let allowed = answer
-            .rules
-            .iter()
-            .filter(|rule| rule.verdict == Verdict::Allow)
-            .filter_map(|rule| Entry::parse_forced(&rule.entry).ok());
-        Self(allowed.collect())
+        match client.rules().await {
+            Ok(answer) => Self(known(&answer.rules)),
+            Err(_) => Self::default(),
+        }
     }
 
     /// A clause for a person about a host that looks like an allowed one; else nothing.
     pub(super) fn warning(&self, domain: &str) -> String {
-        let like = Host::from_text(domain)
-            .ok()
-            .and_then(|host| resembled(&host, &self.0));
+        let host = Host::from_text(domain).ok();
+        let like = host.and_then(|host| Some(self.0.resembled(&host)?.to_owned()));
         like.map_or_else(String::new, |like| {
             format!("  looks like {}, which is allowed", printable(&like))
         })

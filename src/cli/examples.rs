@@ -118,6 +118,13 @@ Examples:
   All that wait now, this once:
       vibepit approve --all --scope once";
 
+pub(super) const MONITOR: &str = "\
+Examples:
+  All sessions of this machine; ? lists the keys:
+      vibepit monitor
+  Line by line, for a screen reader:
+      vibepit monitor --plain";
+
 pub(super) const AUDIT: &str = "\
 Examples:
   What was approved and denied in the last week:
@@ -203,6 +210,14 @@ Examples:
       vibepit config show
   All that holds in a session of this project, and where each line comes from:
       vibepit config show --effective";
+
+pub(super) const UI: &str = "\
+Examples:
+  In the browser of this desktop:
+      vibepit ui
+  Through an SSH tunnel to the machine where the sessions are, on the same port at both ends:
+      ssh -L 7373:127.0.0.1:7373 box.example
+      vibepit ui --no-open";
 
 pub(super) const CONFIG_CHECK: &str = "\
 Examples:

@@ -22,6 +22,7 @@ mod image;
 mod inside;
 mod logs;
 mod manual;
+mod monitor;
 mod nc;
 mod notices;
 mod notification;
@@ -44,6 +45,7 @@ mod sessions;
 mod start;
 mod status;
 mod trust;
+mod ui;
 mod unused;
 mod up;
 
@@ -119,10 +121,12 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
         Command::Review(args) => one_thread()?.block_on(review::run(args, out)),
         Command::Explain(args) => one_thread()?.block_on(explain::run(args, before, out)),
         Command::Logs(args) => one_thread()?.block_on(logs::run(args, before, out)),
+        Command::Monitor(args) => threads()?.block_on(monitor::run(&args, out)),
         Command::Audit(args) => one_thread()?.block_on(audit::run(args, out)),
         Command::Connections(reach) => {
             one_thread()?.block_on(connections::run(&reach.or(before), out))
         }
+        Command::Ui(args) => threads()?.block_on(ui::run(&args, out)),
         Command::Presets(args) => presets::run(&args, out),
         Command::Trust(args) => trust::run(&args, out),
         Command::Config { command } => match command {
@@ -156,9 +160,11 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         ),
         Command::Sessions(_)
         | Command::Review(_)
+        | Command::Monitor(_)
         | Command::Audit(_)
         | Command::Presets(_)
         | Command::Trust(_)
+        | Command::Ui(_)
         | Command::Config { .. }
         | Command::Pull(_)
         | Command::Agents(_)

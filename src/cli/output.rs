@@ -10,6 +10,8 @@ use serde::Serialize;
 use super::args::{Color, Global};
 use super::failure::Failure;
 
+pub(super) use crate::policy::printable;
+
 /// How this call prints.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
@@ -44,6 +46,11 @@ impl Output {
             stdout_color: colored(io::stdout().is_terminal()),
             stderr_color: colored(io::stderr().is_terminal()),
         }
+    }
+
+    /// Whether what is shown on standard output has colours.
+    pub(super) fn colored(&self) -> bool {
+        self.stdout_color
     }
 
     /// A line of the result.
@@ -149,45 +156,5 @@ fn painted(color: bool, tone: Tone, text: &str) -> String {
         format!("\x1b[{code}m{text}\x1b[0m")
     } else {
         text.to_owned()
-    }
-}
-
-/// Text that others chose, made harmless for a terminal: control characters, and what changes
-/// the direction of text or cannot be seen, are shown as escapes.
-pub(super) fn printable(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_hostile) {
-        return Cow::Borrowed(text);
-    }
-    let escaped = text.chars().map(|c| {
-        if is_hostile(c) {
-            c.escape_unicode().to_string()
-        } else {
-            c.to_string()
-        }
-    });
-    Cow::Owned(escaped.collect())
-}
-
-fn is_hostile(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{3164}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_could_steer_a_terminal_is_shown_as_an_escape() {
-        assert_eq!(printable("a.example:443"), "a.example:443");
-        assert_eq!(
-            printable("a\x1b]0;owned\x07b\r\nc"),
-            "a\\u{1b}]0;owned\\u{7}b\\u{d}\\u{a}c"
-        );
-        assert_eq!(printable("x\u{202e}y\u{200b}"), "x\\u{202e}y\\u{200b}");
-        assert_eq!(printable("\u{9b}2J"), "\\u{9b}2J");
     }
 }

@@ -6,11 +6,10 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::api::{DecideBody, Decided, Event, MissedView, Outcome, Pending, PendingView, Settled};
 use crate::client::{Client, ClientError};
-use crate::policy::{Scope, Verdict};
+use crate::policy::{Scope, Verdict, shortened, shown_target};
 
 use super::allowed::Allowed;
 use super::args::Reach;
@@ -23,11 +22,9 @@ use super::requests::Requests;
 /// Requests of one owner that are listed one by one.
 const OF_ONE_GROUP: usize = 8;
 /// A name that is longer is shown in part,
-const LONG: usize = 64;
-/// with so much of its start,
-const SUBDOMAIN_START: usize = 16;
-/// and so much in front of what somebody registered.
-const SUBDOMAIN_END: usize = 8;
+const LONG: usize = 65;
+/// with so much beside what somebody registered.
+const BESIDE: usize = 25;
 
 pub(super) async fn list(
     args: PendingArgs,
@@ -147,16 +144,14 @@ fn waiting(request: &PendingView, allowed: &Allowed) -> String {
 
 /// Until it is refused if nobody decides.
 pub(super) fn seconds_left(request: &PendingView) -> i64 {
-    OffsetDateTime::parse(&request.expires_at, &Rfc3339).map_or(0, |end| {
-        (end - OffsetDateTime::now_utc()).whole_seconds().max(0)
-    })
+    request.seconds_left(OffsetDateTime::now_utc())
 }
 
 fn was_missed(request: &MissedView) -> String {
     format!(
         "{}  {}  missed ({}, {} times)  approve for the next try: vibepit approve {}",
         printable(&request.id),
-        target(&request.domain, request.port),
+        shown_target(&request.domain, request.port),
         request.reason,
         request.attempts,
         printable(&request.id),
@@ -166,25 +161,9 @@ fn was_missed(request: &MissedView) -> String {
 /// What is asked for, for a glance: the middle of a long name is left out, and never the part that
 /// somebody registered.
 pub(super) fn shown(request: &PendingView) -> String {
-    let domain = &request.domain;
-    let kept = (request.group.len() + SUBDOMAIN_END).max(LONG - SUBDOMAIN_START);
-    let tail = domain.len().checked_sub(kept);
-    match (
-        tail.and_then(|at| domain.get(at..)),
-        domain.get(..SUBDOMAIN_START),
-    ) {
-        (Some(tail), Some(head)) if domain.len() > LONG => {
-            target(&format!("{head}…{tail}"), request.port)
-        }
-        _ => target(domain, request.port),
-    }
-}
-
-pub(super) fn target(domain: &str, port: u16) -> String {
-    match domain.contains(':') {
-        true => format!("[{}]:{port}", printable(domain)),
-        false => format!("{}:{port}", printable(domain)),
-    }
+    let room = LONG.max(request.group.len() + BESIDE);
+    let domain = shortened(&request.domain, &request.group, room);
+    shown_target(&domain, request.port)
 }
 
 /// Shows what waits, and then each that comes, changes or goes.
@@ -231,7 +210,7 @@ fn settled(end: &Settled, out: &Output) -> String {
     format!(
         "{}  {}  {outcome} by {}",
         printable(&end.id),
-        target(&end.domain, end.port),
+        shown_target(&end.domain, end.port),
         printable(&end.actor)
     )
 }
@@ -305,7 +284,7 @@ pub(super) fn find(what: &str, pending: &Pending) -> Result<Vec<String>, Failure
         }
     }
     let is_meant = |(_, domain, port): &(&String, &String, u16)| {
-        **domain == lower || target(domain, *port) == lower
+        **domain == lower || shown_target(domain, *port) == lower
     };
     let ids = |one: (&String, &String, u16)| one.0.clone();
     let found: Vec<_> = waiting.filter(is_meant).map(ids).collect();
@@ -380,7 +359,7 @@ fn tell(answer: &Decided, out: &Output) -> Result<(), Failure> {
         Verdict::Deny => out.paint(Tone::Bad, "denied"),
     };
     let what = answer.entry.as_ref().map_or_else(
-        || target(&answer.domain, answer.port),
+        || shown_target(&answer.domain, answer.port),
         |entry| printable(entry).into_owned(),
     );
     let long = match (answer.scope, answer.released) {
@@ -468,7 +447,7 @@ mod tests {
         let line = shown(&request(&domain, &registered));
         assert!(line.ends_with(&format!("{registered}:443")), "{line}");
         for short in ["a.example.com", "2001:db8::1"] {
-            let whole = target(short, 443);
+            let whole = shown_target(short, 443);
             assert_eq!(shown(&request(short, short)), whole);
         }
     }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::api::{DecideBody, Decided, Event, Outcome, PendingView};
+use crate::api::{DecideBody, Event, Outcome, PendingView};
 use crate::client::{Client, ClientError};
 use crate::launcher::{Question, Word};
-use crate::policy::{Scope, Verdict};
+use crate::policy::{Scope, Verdict, shown_target};
 
 use super::allowed::Allowed;
 use super::output::printable;
-use super::pending::{seconds_left, sent, shown, target};
+use super::pending::{seconds_left, sent, shown};
 use super::requests::Requests;
 
 /// How long a question about a question stays.
@@ -215,10 +215,10 @@ impl Prompter<'_> {
         // Whatever came of it, it is not asked about again.
         self.waiting.retain(|one| one.id != request.id);
         let said = match outcome {
-            Ok(decided) => said(&decided),
-            Err(error) => printable(&error.to_string()).into_owned(),
+            Ok(decided) => decided.to_string(),
+            Err(error) => error.to_string(),
         };
-        self.tell(request, &said).await
+        self.tell(request, &printable(&said)).await
     }
 
     async fn ask(&self, text: String, keys: String) -> Option<oneshot::Receiver<char>> {
@@ -237,7 +237,7 @@ impl Prompter<'_> {
     async fn tell(&self, request: &PendingView, said: &str) -> Option<()> {
         let text = format!(
             "vibepit: {}: {said}\n",
-            target(&request.domain, request.port)
+            shown_target(&request.domain, request.port)
         );
         self.desk.send(Word::Tell(text)).await.ok()
     }
@@ -262,24 +262,4 @@ fn plain(key: char) -> (Verdict, DecideBody) {
         ..DecideBody::default()
     };
     (verdict, body)
-}
-
-fn said(decided: &Decided) -> String {
-    let mut said = match decided.verdict {
-        Verdict::Allow => "allowed".to_owned(),
-        Verdict::Deny => "denied".to_owned(),
-    };
-    said.push_str(match decided.scope {
-        Scope::Once => " once",
-        Scope::Session => " until the session ends",
-        Scope::Project => " for this project",
-        Scope::Global => " everywhere",
-    });
-    if let Some(by) = &decided.shadowed_by {
-        said.push_str(&format!(", but \"deny {}\" outranks it", printable(by)));
-    }
-    if let Some(why) = &decided.save_error {
-        said.push_str(&format!(" (this session only: {})", printable(why)));
-    }
-    said
 }

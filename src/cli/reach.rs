@@ -60,11 +60,7 @@ pub(super) async fn client_of(
         }
         None => None,
     };
-    let client = Client::new(Ends { socket, tcp });
-    let client = match saved::of(&found.record) {
-        Some(saves) => client.saving(saves),
-        None => client,
-    };
+    let client = saving(found, Ends { socket, tcp });
     if out.verbose {
         let transport = client.transport().await?;
         out.note(format!("session {} over {transport:?}", found.record.id));
@@ -72,18 +68,36 @@ pub(super) async fn client_of(
     Ok(client)
 }
 
+/// A client of a session that was found, by every way that leads to it. Nothing is asked yet.
+pub(super) fn connect(found: &Found) -> Client {
+    let port = found.control_tcp();
+    // Without credentials there is only the socket, and no error.
+    let tcp = port.and_then(|addr| tls_end(found, addr, false).ok().flatten());
+    let socket = found.control_socket();
+    saving(found, Ends { socket, tcp })
+}
+
+fn saving(found: &Found, ends: Ends) -> Client {
+    let client = Client::new(ends);
+    match saved::of(&found.record) {
+        Some(saves) => client.saving(saves),
+        None => client,
+    }
+}
+
 /// Without credentials there is only the socket, unless the port was asked for.
 fn tls_end(found: &Found, addr: SocketAddr, forced: bool) -> Result<Option<TlsEnd>, Failure> {
-    let end = || -> Result<TlsEnd, Failure> {
-        let own = found.read_credentials().map_err(Failure::failed)?;
-        let config = tls::client_config(&own.ca, &own.cert, &own.key).map_err(Failure::failed)?;
-        Ok(TlsEnd { addr, config })
-    };
-    match end() {
+    match own_end(found, addr) {
         Ok(end) => Ok(Some(end)),
         Err(failure) if forced => Err(failure),
         Err(_) => Ok(None),
     }
+}
+
+fn own_end(found: &Found, addr: SocketAddr) -> Result<TlsEnd, Failure> {
+    let own = found.read_credentials().map_err(Failure::failed)?;
+    let config = tls::client_config(&own.ca, &own.cert, &own.key).map_err(Failure::failed)?;
+    Ok(TlsEnd { addr, config })
 }
 
 #[expect(

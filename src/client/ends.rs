@@ -18,6 +18,7 @@ use hyperlocal::UnixConnector;
 use tokio::net::TcpStream;
 
 use super::ClientError;
+use crate::api::BY;
 use crate::transport::{tls, unix};
 
 /// Where a control plane is.
@@ -53,16 +54,24 @@ pub enum Transport {
     Tls,
 }
 
+/// What is sent.
+#[derive(Clone)]
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) path: &'a str,
+    pub(super) body: Bytes,
+    /// What a person decides with: see [`BY`].
+    pub(super) by: Option<&'static str>,
+}
+
 impl Ends {
     /// The fall-back rule (design 3): the port only if there is no socket to reach.
     pub(super) async fn send(
         &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
+        call: Call<'_>,
     ) -> Result<(Response<Incoming>, Transport), ClientError> {
         let unreachable = match &self.socket {
-            Some(socket) => match over_unix(socket, &method, path, body.clone()).await {
+            Some(socket) => match over_unix(socket, call.clone()).await {
                 Ok(answer) => return Ok((answer, Transport::Unix)),
                 Err(error @ ClientError::Unreachable { .. }) => error,
                 Err(error) => return Err(error),
@@ -70,18 +79,13 @@ impl Ends {
             None => ClientError::NoEnd,
         };
         match &self.tcp {
-            Some(end) => Ok((over_tls(end, method, path, body).await?, Transport::Tls)),
+            Some(end) => Ok((over_tls(end, call).await?, Transport::Tls)),
             None => Err(unreachable),
         }
     }
 }
 
-async fn over_unix(
-    socket: &Path,
-    method: &Method,
-    path: &str,
-    body: Bytes,
-) -> Result<Response<Incoming>, ClientError> {
+async fn over_unix(socket: &Path, call: Call<'_>) -> Result<Response<Incoming>, ClientError> {
     let at = || socket.display().to_string();
     let own =
         unix::own_socket(socket).map_err(|error| ClientError::Unreachable { at: at(), error })?;
@@ -89,7 +93,8 @@ async fn over_unix(
         legacy::Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
             .build(UnixConnector);
-    let request = request(method, hyperlocal::Uri::new(own.path(), path).into(), body)?;
+    let uri = hyperlocal::Uri::new(own.path(), call.path).into();
+    let request = request(uri, call)?;
     client.request(request).await.map_err(|error| {
         let source = std::error::Error::source(&error);
         match source.and_then(|source| source.downcast_ref::<io::Error>()) {
@@ -105,12 +110,7 @@ async fn over_unix(
     })
 }
 
-async fn over_tls(
-    end: &TlsEnd,
-    method: Method,
-    path: &str,
-    body: Bytes,
-) -> Result<Response<Incoming>, ClientError> {
+async fn over_tls(end: &TlsEnd, call: Call<'_>) -> Result<Response<Incoming>, ClientError> {
     let at = || end.addr.to_string();
     let hung_up = |error: String| ClientError::HungUp { at: at(), error };
     let stream = TcpStream::connect(end.addr)
@@ -123,26 +123,28 @@ async fn over_tls(
         .await
         .map_err(|error| hung_up(error.to_string()))?;
     tokio::spawn(connection);
-    let uri = path
+    let uri = call
+        .path
         .parse()
-        .map_err(|_| ClientError::Answer(format!("{path:?} is no path")))?;
-    let request = request(&method, uri, body)?;
+        .map_err(|_| ClientError::Answer(format!("{:?} is no path", call.path)))?;
+    let request = request(uri, call)?;
     sender
         .send_request(request)
         .await
         .map_err(|error| hung_up(error.to_string()))
 }
 
-fn request(
-    method: &Method,
-    uri: hyper::Uri,
-    body: Bytes,
-) -> Result<Request<Full<Bytes>>, ClientError> {
-    Request::builder()
-        .method(method)
+fn request(uri: hyper::Uri, call: Call<'_>) -> Result<Request<Full<Bytes>>, ClientError> {
+    let request = Request::builder()
+        .method(call.method)
         .uri(uri)
         .header(HOST, "vibepit")
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(body))
+        .header(CONTENT_TYPE, "application/json");
+    let request = match call.by {
+        Some(by) => request.header(BY, by),
+        None => request,
+    };
+    request
+        .body(Full::new(call.body))
         .map_err(|error| ClientError::Answer(error.to_string()))
 }

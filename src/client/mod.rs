@@ -21,6 +21,7 @@ use crate::api::{
 };
 use crate::policy::Verdict;
 
+use self::ends::Call;
 pub use self::ends::{Ends, TlsEnd, Transport};
 pub use self::error::ClientError;
 pub use self::events::EventReader;
@@ -33,6 +34,7 @@ const ANSWER_MAX: usize = 256 * 1024 * 1024;
 pub struct Client {
     ends: Ends,
     saves: Option<Box<dyn Saves>>,
+    by: Option<&'static str>,
 }
 
 impl std::fmt::Debug for Client {
@@ -44,7 +46,19 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// A client of the control plane at these ends. Connects with the first call.
     pub fn new(ends: Ends) -> Self {
-        Self { ends, saves: None }
+        Self {
+            ends,
+            saves: None,
+            by: None,
+        }
+    }
+
+    /// The same, which says what a person decides with: `ui`. It is written down beside who that is.
+    pub fn by(self, what: &'static str) -> Self {
+        Self {
+            by: Some(what),
+            ..self
+        }
     }
 
     /// The same, which saves what its session cannot save.
@@ -160,16 +174,13 @@ impl Client {
     ) -> Result<EventReader, ClientError> {
         let after = after.map_or_else(String::new, |after| format!("&after={after}"));
         let path = format!("/events?background={}{after}", u8::from(background));
-        let (answer, _) = self.ends.send(Method::GET, &path, Bytes::new()).await?;
+        let (answer, _) = self.send(Method::GET, &path, Bytes::new()).await?;
         Ok(EventReader::of(accepted(answer).await?.into_body()))
     }
 
     /// Which transport serves, found out with a call.
     pub async fn transport(&self) -> Result<Transport, ClientError> {
-        let (answer, transport) = self
-            .ends
-            .send(Method::GET, "/healthz", Bytes::new())
-            .await?;
+        let (answer, transport) = self.send(Method::GET, "/healthz", Bytes::new()).await?;
         accepted(answer).await?;
         Ok(transport)
     }
@@ -188,13 +199,30 @@ impl Client {
         self.call(Method::POST, path, body.into()).await
     }
 
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(Response<Incoming>, Transport), ClientError> {
+        let by = self.by;
+        self.ends
+            .send(Call {
+                method,
+                path,
+                body,
+                by,
+            })
+            .await
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: Bytes,
     ) -> Result<T, ClientError> {
-        let (answer, _) = self.ends.send(method, path, body).await?;
+        let (answer, _) = self.send(method, path, body).await?;
         let body = content(accepted(answer).await?).await?;
         serde_json::from_slice(&body).map_err(|error| ClientError::Answer(error.to_string()))
     }

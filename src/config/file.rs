@@ -215,8 +215,6 @@ const KEYS: [&str; 12] = [
     "notify_command",
 ];
 
-/// What the design has and this version does not do: to accept it would promise it.
-
 /// What a project's file must not say: addresses and ports of this machine and its network, who
 /// answers for names, what is looked at in tunnels, and programs that are run or fetched outside of
 /// the sandbox.

@@ -72,7 +72,12 @@ async fn stretch(
             }
             *logged = Some(entry.id);
         }
-        if !gap && tell.send((id, Update::Told(event))).await.is_err() {
+        if !gap
+            && tell
+                .send((id, Update::Told(Box::new(event))))
+                .await
+                .is_err()
+        {
             return Ok(End::Unheard);
         }
     }

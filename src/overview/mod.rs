@@ -38,7 +38,7 @@ pub enum Update {
         why: String,
     },
     /// Something happened in it.
-    Told(Event),
+    Told(Box<Event>),
     /// The session is over.
     Gone,
 }

@@ -81,7 +81,7 @@ impl Sessions {
                     sight.link = Link::Lost(why);
                 }
             }),
-            Update::Told(event) => self.with(id, |sight| sight.told(event)),
+            Update::Told(event) => self.with(id, |sight| sight.told(*event)),
         }
     }
 
@@ -215,7 +215,8 @@ mod tests {
     }
 
     fn told(name: &str, data: serde_json::Value) -> Update {
-        Update::Told(Event::parse(name, &data.to_string()).unwrap().unwrap())
+        let event = Event::parse(name, &data.to_string());
+        Update::Told(Box::new(event.unwrap().unwrap()))
     }
 
     fn request(id: &str, waiting: usize) -> serde_json::Value {

@@ -16,6 +16,7 @@ mod presets;
 mod properties;
 mod resemble;
 mod rules;
+mod show;
 mod suggest;
 mod verdict;
 
@@ -28,7 +29,8 @@ pub use name::Name;
 pub use pattern::{Pattern, Wildcard};
 pub use ports::Ports;
 pub use presets::{NoPreset, Preset, PresetName, Tool};
-pub use resemble::resembled;
+pub use resemble::Known;
 pub use rules::{Expiry, Made, Rule, RuleSet};
+pub use show::{as_text, printable, shortened, shown_target};
 pub use suggest::{registrable, suggested_pattern};
 pub use verdict::{Door, Origin, Reason, Scope, SniCheck, Verdict};

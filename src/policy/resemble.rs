@@ -13,20 +13,31 @@ use super::pattern::Pattern;
 /// Names this short differ by one character all the time.
 const SHORT: usize = 5;
 
-/// The registered part of an allowed name that the registered part of this host looks like without
-/// being it: `example.com` for `exarnple.com`.
-pub fn resembled<'e>(asked: &Host, allowed: impl IntoIterator<Item = &'e Entry>) -> Option<String> {
-    let Host::Name(name) = asked else { return None };
-    let asked = Look::of(name.as_str())?;
-    allowed
-        .into_iter()
-        .filter_map(|entry| match entry.pattern() {
-            Pattern::Name(name) => Look::of(name.as_str()),
-            Pattern::Wildcard(wildcard) => Look::of(wildcard.suffix()),
-            Pattern::Ip(_) | Pattern::Net(_) => None,
-        })
-        .find(|known| asked.is_taken_for(known))
-        .map(|known| known.domain)
+/// How names that are known look. Made once, to be asked about many.
+#[derive(Default)]
+pub struct Known(Vec<Look>);
+
+impl Known {
+    /// The registered parts of the names in these entries.
+    pub fn of<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Self {
+        let looks = entries
+            .into_iter()
+            .filter_map(|entry| match entry.pattern() {
+                Pattern::Name(name) => Look::of(name.as_str()),
+                Pattern::Wildcard(wildcard) => Look::of(wildcard.suffix()),
+                Pattern::Ip(_) | Pattern::Net(_) => None,
+            });
+        Self(looks.collect())
+    }
+
+    /// The registered part of a known name that the registered part of this host looks like without
+    /// being it: `example.com` for `exarnple.com`.
+    pub fn resembled(&self, asked: &Host) -> Option<&str> {
+        let Host::Name(name) = asked else { return None };
+        let asked = Look::of(name.as_str())?;
+        let like = self.0.iter().find(|known| asked.is_taken_for(known))?;
+        Some(&like.domain)
+    }
 }
 
 /// How the registered part of a name looks.
@@ -78,7 +89,9 @@ mod tests {
             "ab.test",
         ];
         let allowed: Vec<Entry> = allowed.iter().map(|text| text.parse().unwrap()).collect();
-        resembled(&Host::from_text(asked).unwrap(), &allowed)
+        let known = Known::of(&allowed);
+        let like = known.resembled(&Host::from_text(asked).unwrap());
+        like.map(str::to_owned)
     }
 
     #[test]

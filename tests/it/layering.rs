@@ -69,6 +69,16 @@ const ROOMS: &[Room] = &[
         why: "it is what the monitor and the web page show, and starts and decides nothing",
     },
     Room {
+        name: "ui",
+        may_name: &["client", "session", "api", "overview", "policy"],
+        why: "it is a client of the sessions like any other, for one more kind of screen",
+    },
+    Room {
+        name: "monitor",
+        may_name: &["overview", "client", "session", "api", "policy"],
+        why: "it is a client like any other, which shows what overview tells",
+    },
+    Room {
         name: "cli",
         may_name: &[
             "policy",
@@ -82,6 +92,8 @@ const ROOMS: &[Room] = &[
             "launcher",
             "inside",
             "overview",
+            "ui",
+            "monitor",
         ],
         why: "nothing is above it but main",
     },
@@ -103,6 +115,8 @@ const OWNERS: &[(&str, &str)] = &[
     ("clap_complete", "cli"),
     ("clap_mangen", "cli"),
     ("indicatif", "cli"),
+    ("ratatui", "monitor"),
+    ("crossterm", "monitor"),
     ("bollard", "launcher"),
     ("rcgen", "launcher"),
     ("tar", "launcher"),

@@ -101,6 +101,13 @@ pub struct RevokeBody {
     pub entries: Vec<String>,
 }
 
+/// The field in which a client says what its person decides with, [`BY_UI`] or nothing. It stands
+/// beside who they are, and proves nothing: whoever may speak here may say it.
+pub const BY: &str = "vibepit-by";
+
+/// The web page.
+pub const BY_UI: &str = "ui";
+
 /// A path of the API and the methods it takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {

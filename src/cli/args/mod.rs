@@ -194,6 +194,13 @@ pub(super) enum Command {
     #[command(after_long_help = examples::APPROVE)]
     Approve(DecideArgs),
 
+    /// Show every session on one screen, and decide with one key.
+    ///
+    /// What runs, what waits with its countdown, what was decided, which rules hold. Sessions
+    /// appear and go by themselves. `?` lists the keys, each with the command that does the same.
+    #[command(after_long_help = examples::MONITOR)]
+    Monitor(MonitorArgs),
+
     /// Take allow and deny rules back, and close what they let through.
     ///
     /// Rules that stand in config.toml stay: take them out there, or deny them. Where no session
@@ -238,6 +245,13 @@ pub(super) enum Command {
     /// allow_cidr, allow_host_ports, upstream_dns, image, notify_command.
     #[command(after_long_help = examples::TRUST)]
     Trust(TrustArgs),
+    /// Show every session on a page in your browser, and decide there.
+    ///
+    /// Serves the page on 127.0.0.1 for as long as it runs, to the one browser that opens the
+    /// address: it works once, for two minutes, and Enter prints another one. While the page is
+    /// open, requests wait for you.
+    #[command(after_long_help = examples::UI)]
+    Ui(UiArgs),
     /// Look at the configuration.
     Config {
         #[command(subcommand)]
@@ -320,6 +334,13 @@ pub(super) struct SessionsArgs {
     /// Go on, and tell of each session that comes or goes.
     #[arg(long, short)]
     pub(super) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MonitorArgs {
+    /// Tell line by line and take commands as lines, for screen readers and dumb terminals.
+    #[arg(long)]
+    pub(super) plain: bool,
 }
 
 #[derive(Debug, Args)]
@@ -460,6 +481,16 @@ pub(super) struct PruneArgs {
     /// Remove the homes of projects as well, and all that tools keep in them.
     #[arg(long)]
     pub(super) homes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UiArgs {
+    /// The port of 127.0.0.1; 0 is any that is free.
+    #[arg(long, value_name = "PORT", default_value_t = 7373)]
+    pub(super) port: u16,
+    /// Open no browser: print the address.
+    #[arg(long)]
+    pub(super) no_open: bool,
 }
 
 #[derive(Debug, Args)]

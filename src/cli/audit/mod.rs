@@ -11,7 +11,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-pub(super) use self::reader::{Line, Reader};
+pub(super) use self::reader::{Line, Reader, newest};
 use super::args::AuditArgs;
 use super::failure::Failure;
 use super::output::{Output, printable};

@@ -136,6 +136,39 @@ impl Reader {
     }
 }
 
+/// Bytes of each file that are looked at for its newest lines.
+const TAIL: u64 = 512 * 1024;
+
+/// The newest lines of one session's log, oldest first, at most so many.
+///
+/// # Errors
+/// One sentence, when a file of it cannot be read.
+pub(in crate::cli) fn newest(
+    directory: &Path,
+    session: SessionId,
+    most: usize,
+) -> Result<Vec<Line>, String> {
+    let directory = directory.join(session.as_str());
+    let mut notes = Vec::new();
+    let mut all = Vec::new();
+    for (_, file) in files(&directory, &mut notes) {
+        let length = file.metadata().map_or(0, |metadata| metadata.len());
+        let mut of_this = Vec::new();
+        // Where that is in the middle of a line, the rest of it is no object, and left out.
+        lines(&file, length.saturating_sub(TAIL), |_| true, &mut of_this)
+            .map_err(|error| format!("{} cannot be read: {error}", directory.display()))?;
+        of_this.append(&mut all);
+        all = of_this;
+        if all.len() >= most {
+            break;
+        }
+    }
+    match notes.into_iter().next() {
+        Some(note) => Err(note),
+        None => Ok(all.split_off(all.len().saturating_sub(most))),
+    }
+}
+
 /// How often files are listed anew that are put aside meanwhile. Each time that takes a whole file
 /// of lines, so that only a log that somebody plays with comes to its end.
 const LISTINGS: usize = 10;
@@ -351,6 +384,24 @@ mod tests {
         assert_eq!(numbers(&news), [2, 3, 4, 5]);
         assert_eq!(news.notes.len(), 1);
         assert!(news.notes[0].contains(ID), "{:?}", news.notes);
+    }
+
+    #[test]
+    fn the_newest_lines_are_read_across_the_moment_at_which_a_file_was_put_aside() {
+        let log = Log::new();
+        log.write(0..3);
+        log.put_aside();
+        log.write(3..5);
+        let newest = |most| {
+            let lines = newest(log.0.path(), ID.parse().unwrap(), most).unwrap();
+            let numbers = lines.iter().map(|line| line["number"].as_u64().unwrap());
+            numbers.collect::<Vec<_>>()
+        };
+        assert_eq!(newest(9), [0, 1, 2, 3, 4]);
+        assert_eq!(newest(3), [2, 3, 4]);
+        assert_eq!(newest(1), [4]);
+        let other = "fedcba9876543210".parse().unwrap();
+        assert_eq!(super::newest(log.0.path(), other, 9).unwrap(), []);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod events;
 mod metrics;
 mod patience;
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
-use crate::api::{Fault, Route};
+use crate::api::{BY, BY_UI, Fault, Route};
 use crate::transport::{peer, tls};
 
 pub(super) use self::actions::State;
@@ -197,7 +198,12 @@ async fn respond(
         .get("last-event-id")
         .map(HeaderValue::as_bytes);
     let action = route.action(parts.uri.path(), parts.uri.query(), last_event, &body)?;
-    let body = actions::carry_out(state, action, actor).await?;
+    let by_ui = parts.headers.get(BY).is_some_and(|by| by == BY_UI);
+    let actor = match by_ui {
+        true => Cow::Owned(format!("{actor} {BY_UI}")),
+        false => Cow::Borrowed(actor),
+    };
+    let body = actions::carry_out(state, action, &actor).await?;
     let mut answer = Response::new(body);
     answer
         .headers_mut()

@@ -53,9 +53,9 @@ pub(super) async fn serve(
         host: Host::Name(name),
         port: HTTPS,
     };
-    let permit = match admitted(&mut client, &mut sent, road.admit(target, Door::Tls)).await? {
-        Ok(permit) => permit,
-        Err(_) => return alert(client, Alert::Denied).await,
+    let admitting = road.admit(target, Door::Tls);
+    let Ok(permit) = admitted(&mut client, &mut sent, admitting).await? else {
+        return alert(client, Alert::Denied).await;
     };
     match Box::pin(road.dial(permit, abort)).await {
         Ok((upstream, passage)) => {

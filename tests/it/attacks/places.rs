@@ -303,6 +303,41 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
         &["CTL-017"],
     ),
     (
+        "tests/it/ui.rs",
+        "what_another_site_has_a_browser_post_is_refused_and_decides_nothing",
+        &["WEB-001"],
+    ),
+    (
+        "tests/it/ui.rs",
+        "the_gateway_answers_to_its_own_address_alone",
+        &["WEB-005"],
+    ),
+    (
+        "tests/it/ui.rs",
+        "a_code_lets_one_browser_in_and_is_then_worth_nothing",
+        &["WEB-006"],
+    ),
+    (
+        "tests/it/ui_access.rs",
+        "nothing_is_asked_of_another_host_and_no_policy_is_broken_whatever_a_session_is_called",
+        &["WEB-008"],
+    ),
+    (
+        "tests/it/ui.rs",
+        "every_answer_says_what_a_browser_must_not_do_with_it",
+        &["WEB-009"],
+    ),
+    (
+        "tests/it/ui.rs",
+        "without_a_pass_everything_but_the_pages_own_files_is_401",
+        &["WEB-011"],
+    ),
+    (
+        "tests/it/ui.rs",
+        "a_decision_about_what_does_not_stand_any_more_is_409_and_touches_nothing_else",
+        &["WEB-014"],
+    ),
+    (
         "tests/it/docker_prompt.rs",
         "where_nobody_can_be_asked_a_session_refuses_at_once_and_says_at_its_end_what",
         &["APP-030"],
@@ -327,12 +362,6 @@ pub(super) const LATER: &[(&str, Ids)] = &[
         &[
             "DOT-010", "FAIL-008", "MIS-004", "MIS-006", "MIS-009", "MIS-010", "MIS-011",
             "MIS-012", "MIS-013",
-        ],
-    ),
-    (
-        "the web page",
-        &[
-            "WEB-001", "WEB-005", "WEB-006", "WEB-008", "WEB-009", "WEB-011", "WEB-014",
         ],
     ),
     ("remote engines", &["TLS-010"]),

@@ -109,6 +109,15 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Asks it to end, and waits until it did: as [`Self::end`].
+    #[track_caller]
+    pub(crate) fn end_by_term(self) -> (Option<i32>, String) {
+        self.signal(Signal::SIGTERM);
+        self.end()
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         // Only what a test did not bring to its end: everything is to be taken away again.

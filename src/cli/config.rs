@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::config::{Config, config_file};
 
-use super::args::{ConfigCheckArgs, ConfigShowArgs};
+use super::args::settings::{ConfigCheckArgs, ConfigShowArgs};
 use super::effective;
 use super::failure::Failure;
 use super::output::{Output, printable};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::launcher::{Engine, SANDBOX_IMAGE, Surroundings, build_image};
 
 use super::agents;
-use super::args::ImageBuildArgs;
+use super::args::agents::ImageBuildArgs;
 use super::failure::Failure;
 use super::output::{Output, printable};
 

@@ -54,8 +54,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 
+use self::args::agents::ImageCommand;
+use self::args::settings::ConfigCommand;
 use self::args::start::RunArgs;
-use self::args::{Cli, Command, ConfigCommand, ImageCommand};
+use self::args::{Cli, Command};
 use self::failure::Failure;
 use self::output::Output;
 use crate::policy::Verdict;

@@ -9,7 +9,7 @@ use crate::config::tools;
 use crate::launcher::Project;
 use crate::policy::PresetName;
 
-use super::args::{PresetsArgs, PresetsCommand};
+use super::args::settings::{PresetsArgs, PresetsCommand};
 use super::failure::Failure;
 use super::output::{Output, Tone, printable};
 use super::{policy, saved, start};

@@ -12,7 +12,7 @@ use crate::config::{self, Config};
 use crate::launcher;
 use crate::policy::PresetName;
 
-use super::args::TrustArgs;
+use super::args::settings::TrustArgs;
 use super::failure::Failure;
 use super::output::{Output, Tone, printable};
 use super::{pending, policy, start};

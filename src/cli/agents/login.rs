@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::config::agents::{Agent, Answer, Answers, LoginFile};
 use crate::launcher::Login;
 
-use super::super::args::AgentsLoginArgs;
+use super::super::args::agents::AgentsLoginArgs;
 use super::super::failure::Failure;
 use super::super::output::{Output, printable};
 use super::{home, invalid};

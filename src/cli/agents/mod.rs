@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::config::agents::{Agent, AgentsError, Answers, agents};
 use crate::launcher::Login;
 
-use super::args::{AgentsArgs, AgentsCommand};
+use super::args::agents::{AgentsArgs, AgentsCommand};
 use super::failure::{Failure, Kind};
 use super::output::{Output, Tone, printable};
 

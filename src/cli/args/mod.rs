@@ -1,7 +1,10 @@
 //! What can be typed. The help texts here are the source of the man pages and completions; a
 //! test compares those that are committed with what this says.
 
+pub(super) mod agents;
 pub(super) mod decide;
+pub(super) mod proxy;
+pub(super) mod settings;
 pub(super) mod start;
 
 use std::net::SocketAddr;
@@ -10,8 +13,11 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use self::agents::{AgentsArgs, ImageCommand};
 use self::decide::{AddArgs, DecideArgs, DenyArgs, PendingArgs, RevokeArgs};
-use self::start::{ConnectArgs, DownArgs, ExecArgs, PresetArgs, RunArgs, RuntimeChoice, UpArgs};
+use self::proxy::ProxyArgs;
+use self::settings::{ConfigCommand, PresetsArgs, TrustArgs};
+use self::start::{ConnectArgs, DownArgs, ExecArgs, RunArgs, RuntimeChoice, UpArgs};
 use super::examples;
 
 /// Run a coding agent in a sandbox, and decide live what it may reach.
@@ -406,77 +412,6 @@ pub(super) struct AuditArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(super) struct PresetsArgs {
-    #[command(subcommand)]
-    pub(super) command: Option<PresetsCommand>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum PresetsCommand {
-    /// Show what a preset opens, and who says that it is needed.
-    ///
-    /// A preset of a tool asks it anew.
-    #[command(after_long_help = examples::PRESETS_SHOW)]
-    Show(PresetsShowArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PresetsShowArgs {
-    /// Which preset.
-    #[arg(value_name = "NAME")]
-    pub(super) name: String,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct TrustArgs {
-    /// The project: a directory; its git root is what is meant.
-    #[arg(value_name = "PATH")]
-    pub(super) path: Option<PathBuf>,
-    /// Only show the file, beside what was trusted last.
-    #[arg(long)]
-    pub(super) show: bool,
-    /// Trust it no more.
-    #[arg(long, conflicts_with_all = ["show", "yes"])]
-    pub(super) revoke: bool,
-    /// Do not ask.
-    #[arg(long, conflicts_with = "show")]
-    pub(super) yes: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ConfigCommand {
-    /// Write a configuration to begin with, in which every line is a comment.
-    ///
-    /// One that is there stays as it is.
-    #[command(after_long_help = examples::CONFIG_INIT)]
-    Init,
-    /// Show what files say in a project; with --effective, all that holds in a session of it.
-    #[command(after_long_help = examples::CONFIG_SHOW)]
-    Show(ConfigShowArgs),
-    /// Say whether a configuration can be used; errors name line and column.
-    #[command(after_long_help = examples::CONFIG_CHECK)]
-    Check(ConfigCheckArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ConfigCheckArgs {
-    /// The file; without one, the person's own.
-    #[arg(value_name = "FILE")]
-    pub(super) file: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ConfigShowArgs {
-    /// Also presets, host by host, saved decisions, and what nobody has said otherwise.
-    #[arg(long)]
-    pub(super) effective: bool,
-    /// The project: a directory; its git root is what is meant.
-    #[arg(value_name = "PATH")]
-    pub(super) path: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct PruneArgs {
     /// Remove the homes of projects as well, and all that tools keep in them.
     #[arg(long)]
@@ -515,144 +450,6 @@ pub(super) struct ManArgs {
     /// Write every page into this directory, which is made if it is not there.
     #[arg(long, value_name = "DIR")]
     pub(super) dir: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ProxyArgs {
-    /// Where the HTTP proxy listens.
-    #[arg(
-        long,
-        value_name = "ADDR",
-        default_value = "127.0.0.1:3128",
-        conflicts_with = "stdin"
-    )]
-    pub(super) http: SocketAddr,
-    /// Where the SOCKS5 proxy listens. Without it there is none.
-    #[arg(long, value_name = "ADDR", conflicts_with = "stdin")]
-    pub(super) socks5: Option<SocketAddr>,
-    /// Where the name server listens, over UDP and TCP. Without it there is none.
-    ///
-    /// It answers with its own address: programs that know no proxy then arrive at --plain and --tls,
-    /// if those listen on ports 80 and 443 of it.
-    #[arg(long, value_name = "ADDR", conflicts_with = "stdin")]
-    pub(super) dns: Option<SocketAddr>,
-    /// Where plain HTTP of programs that know no proxy arrives; the Host field names the target.
-    #[arg(long, value_name = "ADDR", conflicts_with = "stdin")]
-    pub(super) plain: Option<SocketAddr>,
-    /// Where TLS of programs that know no proxy arrives; the SNI names the target.
-    #[arg(long, value_name = "ADDR", conflicts_with = "stdin")]
-    pub(super) tls: Option<SocketAddr>,
-    /// A further control socket, beside the one in the session's directory.
-    #[arg(long, value_name = "PATH", conflicts_with = "stdin")]
-    pub(super) control: Option<PathBuf>,
-    /// Where the mTLS control port listens.
-    #[arg(
-        long,
-        value_name = "ADDR",
-        default_value = "127.0.0.1:0",
-        conflicts_with = "stdin"
-    )]
-    pub(super) tcp: SocketAddr,
-    /// The configuration, in the place of the person's own.
-    #[arg(long, value_name = "FILE", conflicts_with = "stdin")]
-    pub(super) config: Option<PathBuf>,
-    /// Allow this entry for as long as the proxy runs.
-    #[arg(long, value_name = "ENTRY", conflicts_with = "stdin")]
-    pub(super) allow: Vec<String>,
-    #[command(flatten)]
-    pub(super) presets: PresetArgs,
-    #[command(flatten)]
-    pub(super) asking: AskArgs,
-
-    /// The session's name; without one, `proxy`.
-    #[arg(long, value_name = "NAME", conflicts_with = "stdin")]
-    pub(super) name: Option<String>,
-    /// Read the document that starts the proxy from standard input: how a launcher starts it.
-    #[arg(long)]
-    pub(super) stdin: bool,
-
-    /// Only open the doors, and hand them to the proxy that connects to this socket: how a
-    /// launcher puts them where the sandbox is.
-    #[arg(
-        long,
-        value_name = "PATH",
-        conflicts_with_all = ["stdin", "control", "config", "allow", "name"]
-    )]
-    pub(super) hand_over: Option<PathBuf>,
-    /// Carry one connection between standard input and output and this address: how a launcher on
-    /// another machine reaches the control port.
-    #[arg(long, value_name = "ADDR", hide = true, conflicts_with_all = ["stdin", "hand_over"])]
-    pub(super) relay: Option<SocketAddr>,
-    /// With --hand-over: end when the launcher has said nothing for so many seconds.
-    #[arg(long, value_name = "SECONDS", hide = true, requires = "hand_over")]
-    pub(super) patience: Option<u16>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ImageCommand {
-    /// Build it: Debian with git, a compiler, Python, Node and the agents that are named.
-    ///
-    /// The engine builds it from contrib/image/Dockerfile, which is part of vibepit. It is used where
-    /// an image is needed and none is named: with an engine on another machine. What is fetched
-    /// comes from where the engine and the build arguments say.
-    #[command(after_long_help = examples::IMAGE_BUILD)]
-    Build(ImageBuildArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ImageBuildArgs {
-    /// Install this agent; vibepit agents lists them.
-    #[arg(long, value_name = "NAME")]
-    pub(super) agent: Vec<String>,
-    /// The image's name; without one, vibepit-sandbox, which is used by itself.
-    #[arg(long, value_name = "TAG")]
-    pub(super) tag: Option<String>,
-    /// A build argument, such as BASE=IMAGE, PACKAGES, NPM_CONFIG_REGISTRY or HTTPS_PROXY; a NAME
-    /// alone passes your variable on.
-    #[arg(long, value_name = "NAME[=VALUE]")]
-    pub(super) build_arg: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct AgentsArgs {
-    #[command(subcommand)]
-    pub(super) command: Option<AgentsCommand>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum AgentsCommand {
-    /// Show what an agent is started with, and what of yours it is given.
-    #[command(after_long_help = examples::AGENTS_SHOW)]
-    Show(AgentsShowArgs),
-    /// Say anew which files an agent is given to be signed in.
-    ///
-    /// Without an option it asks about each, on a terminal. Kept in agents.toml beside config.toml;
-    /// a session that runs keeps what it has.
-    #[command(after_long_help = examples::AGENTS_LOGIN)]
-    Login(AgentsLoginArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct AgentsShowArgs {
-    /// The agent.
-    #[arg(value_name = "NAME")]
-    pub(super) name: String,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct AgentsLoginArgs {
-    /// The agent.
-    #[arg(value_name = "NAME")]
-    pub(super) name: String,
-    /// Its sandboxes have this file itself, and may change it.
-    #[arg(long, value_name = "FILE")]
-    pub(super) share: Vec<String>,
-    /// Its sandboxes get a copy of this file into their own home, where it is not there yet.
-    #[arg(long, value_name = "FILE")]
-    pub(super) copy: Vec<String>,
-    /// Its sandboxes do without this file.
-    #[arg(long, value_name = "FILE")]
-    pub(super) no: Vec<String>,
 }
 
 #[derive(Debug, Args)]

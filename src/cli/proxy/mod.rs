@@ -20,7 +20,7 @@ use crate::proxy::{Proxy, Reload};
 use crate::session::{self, Control, Record, RuntimeDir, SessionDir, SessionId};
 
 use self::signals::{Signal, Signals};
-use super::args::ProxyArgs;
+use super::args::proxy::ProxyArgs;
 use super::attendants::Attendants;
 use super::failure::Failure;
 use super::output::{Output, printable};

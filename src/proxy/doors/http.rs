@@ -39,63 +39,14 @@ use crate::proxy::relay::relay;
 use super::counted::Counted;
 use super::doorbell::Doorbell;
 use super::fields::{for_client, for_origin, hops_left, repeatable, strip_hop_by_hop};
-use super::head::{Bad, Form};
+use super::head::Bad;
 use super::inlet::{Asterisk, ContentFault, Ending, Inlet};
+use super::manner::{Manner, Tunnel};
 use super::presence::Presence;
 use super::{Road, about, answer, connect, refuse};
 
 /// How long an origin may think before the first byte of its answer: language models think long.
 const ANSWER: Duration = Duration::from_secs(15 * 60);
-
-/// What a client takes its connection for.
-pub(super) struct Manner {
-    form: Form,
-    door: Door,
-    tunnel: Option<Tunnel>,
-}
-
-impl Manner {
-    /// For one to a proxy.
-    pub(super) fn proxy() -> Self {
-        Self {
-            form: Form::Proxy,
-            door: Door::Http,
-            tunnel: None,
-        }
-    }
-
-    /// For one to the origin, whatever the name server said.
-    pub(super) fn plain() -> Self {
-        Self {
-            form: Form::Origin,
-            door: Door::Plain,
-            tunnel: None,
-        }
-    }
-
-    /// For one to the origin, through a tunnel that is there. What is for its host goes on under
-    /// the decision that opened it, and what is for another one only if a rule allows that.
-    pub(super) fn in_tunnel(upstream: Upstream, passage: Passage) -> Self {
-        Self {
-            form: Form::Origin,
-            door: passage.permit().door(),
-            tunnel: Some(Tunnel {
-                target: passage.permit().target().clone(),
-                passage: Mutex::new(Some(Arc::new(passage))),
-                upstream: Mutex::new(Some(upstream)),
-            }),
-        }
-    }
-}
-
-/// The tunnel that HTTP was found in.
-struct Tunnel {
-    target: Target,
-    /// Until an upgrade takes it.
-    passage: Mutex<Option<Arc<Passage>>>,
-    /// Until the first request takes it.
-    upstream: Mutex<Option<Upstream>>,
-}
 
 /// Serves a client's connection from its first request on.
 pub(super) async fn serve(
@@ -197,29 +148,6 @@ async fn tunnel(
         passage.sent(early.len());
     }
     relay(client, origin, passage).await
-}
-
-impl Tunnel {
-    fn passage(&self) -> Option<Arc<Passage>> {
-        self.passage
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn take(&self) -> Option<Arc<Passage>> {
-        self.passage
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    }
-
-    fn upstream(&self) -> Option<Upstream> {
-        self.upstream
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    }
 }
 
 /// One client's connection.

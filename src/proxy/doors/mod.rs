@@ -16,6 +16,7 @@ mod head;
 mod hello;
 mod http;
 mod inlet;
+mod manner;
 mod opening;
 mod presence;
 mod socks5;
@@ -129,7 +130,7 @@ async fn serve_client(
         Door::Socks5 => socks5::serve(stream, road, abort).await,
         Door::Tls => tls::serve(stream, road, abort).await,
         Door::Plain => {
-            let manner = http::Manner::plain();
+            let manner = manner::Manner::plain();
             Box::pin(http::serve(stream, BytesMut::new(), road, abort, manner)).await
         }
         Door::Connect | Door::Http | Door::Dns => serve_proxy(stream, road, abort).await,
@@ -153,7 +154,7 @@ async fn serve_proxy(
             connect::serve(stream, target, buffer, road, abort).await
         }
         Ok(Head::Forward { .. }) => {
-            let manner = http::Manner::proxy();
+            let manner = manner::Manner::proxy();
             Box::pin(http::serve(stream, buffer, road, abort, manner)).await
         }
         Err(bad) => refuse(stream, bad, Door::Http, road).await,

@@ -16,6 +16,7 @@ use crate::proxy::gate::Gate;
 use crate::proxy::ledger::Passage;
 use crate::proxy::relay::{Inspect, Look, Relay};
 
+use super::manner::Manner;
 use super::opening::{self, Opening};
 use super::{Road, hello, http};
 
@@ -92,7 +93,7 @@ pub(super) async fn carry(
         }
         (_, Some(Found::Http)) => {
             let (client, upstream, held) = relay.into_parts();
-            let manner = http::Manner::in_tunnel(upstream, passage);
+            let manner = Manner::in_tunnel(upstream, passage);
             Box::pin(http::serve(client, held[..].into(), road, abort, manner)).await
         }
         (_, found) => {

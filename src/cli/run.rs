@@ -63,11 +63,11 @@ pub(super) async fn run(mut args: RunArgs, out: &Output) -> Result<ExitCode, Fai
             .hint("without it the command runs in that session; with --new it gets its own")),
         };
     }
+    prepared.first_run(out)?;
     let runtime = prepared.runtime(&|line| out.note(line)).await?;
     if let Some(agent) = &agent {
         prepared.equip(agent, out)?;
     }
-    prepared.first_run(out)?;
     prepared.read_policy(&|line| out.note(line))?;
     let (desk, words) = mpsc::channel(1);
     let mut attendants =

@@ -279,6 +279,7 @@ fn tls_of_a_program_that_knows_no_proxy_goes_where_its_name_says() {
     let fetched = curl(&["--connect-to", &to, "--cacert", &ca, "https://a.test/"]);
     assert_eq!(said(&fetched), "in");
     assert_eq!(origin.connections(), 1);
+    doors.proxy.settles();
     assert_eq!(doors.proxy.audit().pop().expect("a line")["carries"], "tls");
     let refused = curl(&["--connect-to", &to, "--cacert", &ca, "https://b.test/"]);
     let error = String::from_utf8_lossy(&refused.stderr);
@@ -358,6 +359,7 @@ fn what_a_tunnel_carries_is_named_and_a_server_that_speaks_first_does_not_wait()
     tunnel.send("SSH-2.0-client\r\n");
     tunnel.end_writing();
     tunnel.ends();
+    doors.proxy.settles();
     assert_eq!(doors.proxy.audit().pop().expect("a line")["carries"], "ssh");
 }
 

@@ -30,11 +30,26 @@ pub(super) async fn take<R: AsyncRead + Unpin>(
     mut output: R,
     terminal: bool,
 ) -> io::Result<(impl AsyncRead + Unpin + use<R>, Option<u32>)> {
+    let mut errors = Vec::new();
     let mut taken = Vec::new();
     // Of a terminal there is one stream without frames.
     let mut left = match terminal {
         true => LINE,
-        false => frame(&mut output, &mut taken).await?,
+        false => loop {
+            match frame(&mut output, &mut taken).await? {
+                // What comes of two pipes has no order: that the command cannot be run may be
+                // heard before the number.
+                Frame::Errors(length) if errors.len() + length <= ERRORS => {
+                    (&mut output)
+                        .take(length as u64)
+                        .read_to_end(&mut taken)
+                        .await?;
+                    errors.append(&mut taken);
+                }
+                Frame::Output(length) => break length,
+                Frame::Errors(_) | Frame::Other => break 0,
+            }
+        },
     };
     let head = taken.len();
     let mut pid = None;
@@ -56,20 +71,40 @@ pub(super) async fn take<R: AsyncRead + Unpin>(
         // The rest of the frame, as a frame of its own.
         Some(_) => [&STDOUT[..], &(left as u32).to_be_bytes()].concat(),
     };
-    Ok((io::Cursor::new(before).chain(output), pid))
+    errors.extend(before);
+    Ok((io::Cursor::new(errors).chain(output), pid))
 }
 
 /// How a frame of standard output begins ([`Demux`](super::super::attach::Demux)).
 const STDOUT: [u8; 4] = [1, 0, 0, 0];
+/// And one of standard error.
+const STDERR: [u8; 4] = [2, 0, 0, 0];
+/// More errors than that are no shell's that cannot run a command.
+const ERRORS: usize = 4096;
 
-/// Reads the head of a frame: how long it is, if it is one of standard output.
-async fn frame(output: &mut (impl AsyncRead + Unpin), taken: &mut Vec<u8>) -> io::Result<usize> {
+/// What a frame is of, and how long.
+enum Frame {
+    Output(usize),
+    Errors(usize),
+    Other,
+}
+
+/// Reads the head of a frame.
+async fn frame(output: &mut (impl AsyncRead + Unpin), taken: &mut Vec<u8>) -> io::Result<Frame> {
     let mut head = output.take(8);
     head.read_to_end(taken).await?;
-    let length = taken
-        .strip_prefix(&STDOUT)
-        .and_then(|rest| rest.try_into().ok());
-    Ok(length.map_or(0, |length| u32::from_be_bytes(length) as usize))
+    let Some((kind, Ok(length))) = taken
+        .split_first_chunk::<4>()
+        .map(|(k, l)| (k, l.try_into()))
+    else {
+        return Ok(Frame::Other);
+    };
+    let length = u32::from_be_bytes(length) as usize;
+    Ok(match *kind {
+        STDOUT => Frame::Output(length),
+        STDERR => Frame::Errors(length),
+        _ => Frame::Other,
+    })
 }
 
 fn read(line: &[u8]) -> Option<u32> {
@@ -100,6 +135,8 @@ mod tests {
         let after = frame(2, b"err");
         let whole = [frame(1, b"42\n"), after.clone()].concat();
         assert_eq!(taken(&whole, false).await, (Some(42), after.clone()));
+        let overtaken = [after.clone(), frame(1, b"42\n")].concat();
+        assert_eq!(taken(&overtaken, false).await, (Some(42), after.clone()));
         let joined = [frame(1, b"42\nout\n"), after.clone()].concat();
         let expected = [frame(1, b"out\n"), after].concat();
         assert_eq!(taken(&joined, false).await, (Some(42), expected));

@@ -5,8 +5,11 @@ use super::{Place, commands, directories, held, kept, neighbours, peers, reach, 
 /// What holds in a place.
 type Law = fn(&dyn Place);
 
+/// A law by its sentence, with the rows of the table of attacks that it runs.
+pub(crate) type Bound = (&'static str, Law, &'static [&'static str]);
+
 /// Laws of every place.
-pub(super) const LAWS: &[(&str, Law, &[&str])] = &[
+pub(super) const LAWS: &[Bound] = &[
     (
         "a command has its own exit code, its streams and its arguments",
         commands::exit_code_and_streams,
@@ -78,7 +81,7 @@ pub(super) const LAWS: &[(&str, Law, &[&str])] = &[
 
 /// Laws about walls: they are looked at from both sides, so that session and test have to be on one
 /// machine.
-pub(super) const WALLS: &[(&str, Law, &[&str])] = &[
+pub(super) const WALLS: &[Bound] = &[
     (
         "an engine's socket, and what holds one, is no volume",
         walls::engines_socket_is_no_volume,

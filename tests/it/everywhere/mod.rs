@@ -126,12 +126,17 @@ fn proxy_of(session: &Value) -> i32 {
     credentials.pid()
 }
 
-/// Holds a place to every law.
+/// Holds a place to every law that can be looked at there.
 pub(crate) fn hold(place: &dyn Place) {
     let walls = match place.is_on_this_machine() {
         true => laws::WALLS,
         false => &[],
     };
+    hold_to(place, walls);
+}
+
+/// Holds a place to the laws of every place, and to these.
+pub(crate) fn hold_to(place: &dyn Place, walls: &[laws::Bound]) {
     for (sentence, law, _) in laws::LAWS.iter().chain(walls) {
         // Whoever reads a failure wants to know which of them it was.
         #[expect(clippy::print_stderr)]

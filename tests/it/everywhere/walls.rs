@@ -106,11 +106,15 @@ pub(super) fn no_variable_that_nobody_named(place: &dyn Place) {
         .collect();
     names.sort_unstable();
     let expected = [
+        "ALL_PROXY",
+        "GIT_CONFIG_SYSTEM",
         "HOME",
         "HTTPS_PROXY",
         "HTTP_PROXY",
         "NO_PROXY",
         "PATH",
+        "VIBEPIT_SOCKS5",
+        "all_proxy",
         "http_proxy",
         "https_proxy",
         "no_proxy",

@@ -85,7 +85,7 @@ complete -c vibepit -n "__fish_vibepit_needs_command" -a "pull" -d 'Bring here w
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "prune" -d 'Remove what a crash left behind: containers and directories'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "doctor" -d 'Say what works on this machine, what does not, and what to do; and try to get out of a sandbox'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "completions" -d 'Print a completion script for a shell'
-complete -c vibepit -n "__fish_vibepit_needs_command" -a "man" -d 'Print the manual page, or write every page to a directory'
+complete -c vibepit -n "__fish_vibepit_needs_command" -a "man" -d 'Print a manual page, or write every page to a directory'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
 complete -c vibepit -n "__fish_vibepit_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c vibepit -n "__fish_vibepit_using_subcommand run" -l allow -d 'Allow this entry for the session, such as api.example.com or *.example.com:443' -r
@@ -439,6 +439,7 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand completions" -s v -l ver
 complete -c vibepit -n "__fish_vibepit_using_subcommand completions" -s q -l quiet -d 'Say nothing but results and errors'
 complete -c vibepit -n "__fish_vibepit_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vibepit -n "__fish_vibepit_using_subcommand man" -l dir -d 'Write every page into this directory, which is made if it is not there' -r -F
+complete -c vibepit -n "__fish_vibepit_using_subcommand man" -l manpath -d 'Write every page where man(1) looks for it below this directory: in man1, man5 and man7' -r -F
 complete -c vibepit -n "__fish_vibepit_using_subcommand man" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -499,7 +500,7 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_see
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "prune" -d 'Remove what a crash left behind: containers and directories'
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "doctor" -d 'Say what works on this machine, what does not, and what to do; and try to get out of a sandbox'
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "man" -d 'Print the manual page, or write every page to a directory'
+complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "man" -d 'Print a manual page, or write every page to a directory'
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "proxy" -d 'Run the proxy without a sandbox, in the foreground'
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and not __fish_seen_subcommand_from run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c vibepit -n "__fish_vibepit_using_subcommand help; and __fish_seen_subcommand_from presets" -f -a "show" -d 'Show what a preset opens, and who says that it is needed'

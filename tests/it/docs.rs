@@ -9,12 +9,12 @@ use crate::openapi_schema::Described;
 use crate::support::{Home, Ran, require};
 
 /// The repository.
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 #[track_caller]
-fn read(path: impl AsRef<Path>) -> String {
+pub(crate) fn read(path: impl AsRef<Path>) -> String {
     let path = root().join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -371,7 +371,7 @@ fn subcommands(help: &str) -> Vec<String> {
 
 /// Lets the binary itself judge the arguments: it reads them in order, up to `--help`.
 #[track_caller]
-fn can_be_typed(commands: &[Vec<String>]) {
+pub(crate) fn can_be_typed(commands: &[Vec<String>]) {
     let home = Home::new();
     for command in commands {
         let mut arguments = command.clone();
@@ -384,7 +384,7 @@ fn can_be_typed(commands: &[Vec<String>]) {
 
 /// The arguments of every `vibepit` in lines of shell, whether it is started by its name or by
 /// `cargo run`.
-fn commands(shell: &str) -> Vec<Vec<String>> {
+pub(crate) fn commands(shell: &str) -> Vec<Vec<String>> {
     let started = |words: Vec<String>| {
         let at = words.iter().position(|word| word == "vibepit");
         let cargo = words.starts_with(&["cargo".to_owned(), "run".to_owned()]);

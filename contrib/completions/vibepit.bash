@@ -16,6 +16,9 @@ _vibepit() {
             ",$1")
                 cmd="vibepit"
                 ;;
+            vibepit,agents)
+                cmd="vibepit__subcmd__agents"
+                ;;
             vibepit,allow)
                 cmd="vibepit__subcmd__allow"
                 ;;
@@ -55,6 +58,9 @@ _vibepit() {
             vibepit,help)
                 cmd="vibepit__subcmd__help"
                 ;;
+            vibepit,image)
+                cmd="vibepit__subcmd__image"
+                ;;
             vibepit,logs)
                 cmd="vibepit__subcmd__logs"
                 ;;
@@ -63,6 +69,9 @@ _vibepit() {
                 ;;
             vibepit,monitor)
                 cmd="vibepit__subcmd__monitor"
+                ;;
+            vibepit,nc)
+                cmd="vibepit__subcmd__nc"
                 ;;
             vibepit,pending)
                 cmd="vibepit__subcmd__pending"
@@ -106,6 +115,24 @@ _vibepit() {
             vibepit,up)
                 cmd="vibepit__subcmd__up"
                 ;;
+            vibepit__subcmd__agents,help)
+                cmd="vibepit__subcmd__agents__subcmd__help"
+                ;;
+            vibepit__subcmd__agents,login)
+                cmd="vibepit__subcmd__agents__subcmd__login"
+                ;;
+            vibepit__subcmd__agents,show)
+                cmd="vibepit__subcmd__agents__subcmd__show"
+                ;;
+            vibepit__subcmd__agents__subcmd__help,help)
+                cmd="vibepit__subcmd__agents__subcmd__help__subcmd__help"
+                ;;
+            vibepit__subcmd__agents__subcmd__help,login)
+                cmd="vibepit__subcmd__agents__subcmd__help__subcmd__login"
+                ;;
+            vibepit__subcmd__agents__subcmd__help,show)
+                cmd="vibepit__subcmd__agents__subcmd__help__subcmd__show"
+                ;;
             vibepit__subcmd__config,check)
                 cmd="vibepit__subcmd__config__subcmd__check"
                 ;;
@@ -129,6 +156,9 @@ _vibepit() {
                 ;;
             vibepit__subcmd__config__subcmd__help,show)
                 cmd="vibepit__subcmd__config__subcmd__help__subcmd__show"
+                ;;
+            vibepit__subcmd__help,agents)
+                cmd="vibepit__subcmd__help__subcmd__agents"
                 ;;
             vibepit__subcmd__help,allow)
                 cmd="vibepit__subcmd__help__subcmd__allow"
@@ -169,6 +199,9 @@ _vibepit() {
             vibepit__subcmd__help,help)
                 cmd="vibepit__subcmd__help__subcmd__help"
                 ;;
+            vibepit__subcmd__help,image)
+                cmd="vibepit__subcmd__help__subcmd__image"
+                ;;
             vibepit__subcmd__help,logs)
                 cmd="vibepit__subcmd__help__subcmd__logs"
                 ;;
@@ -177,6 +210,9 @@ _vibepit() {
                 ;;
             vibepit__subcmd__help,monitor)
                 cmd="vibepit__subcmd__help__subcmd__monitor"
+                ;;
+            vibepit__subcmd__help,nc)
+                cmd="vibepit__subcmd__help__subcmd__nc"
                 ;;
             vibepit__subcmd__help,pending)
                 cmd="vibepit__subcmd__help__subcmd__pending"
@@ -220,6 +256,12 @@ _vibepit() {
             vibepit__subcmd__help,up)
                 cmd="vibepit__subcmd__help__subcmd__up"
                 ;;
+            vibepit__subcmd__help__subcmd__agents,login)
+                cmd="vibepit__subcmd__help__subcmd__agents__subcmd__login"
+                ;;
+            vibepit__subcmd__help__subcmd__agents,show)
+                cmd="vibepit__subcmd__help__subcmd__agents__subcmd__show"
+                ;;
             vibepit__subcmd__help__subcmd__config,check)
                 cmd="vibepit__subcmd__help__subcmd__config__subcmd__check"
                 ;;
@@ -229,8 +271,23 @@ _vibepit() {
             vibepit__subcmd__help__subcmd__config,show)
                 cmd="vibepit__subcmd__help__subcmd__config__subcmd__show"
                 ;;
+            vibepit__subcmd__help__subcmd__image,build)
+                cmd="vibepit__subcmd__help__subcmd__image__subcmd__build"
+                ;;
             vibepit__subcmd__help__subcmd__presets,show)
                 cmd="vibepit__subcmd__help__subcmd__presets__subcmd__show"
+                ;;
+            vibepit__subcmd__image,build)
+                cmd="vibepit__subcmd__image__subcmd__build"
+                ;;
+            vibepit__subcmd__image,help)
+                cmd="vibepit__subcmd__image__subcmd__help"
+                ;;
+            vibepit__subcmd__image__subcmd__help,build)
+                cmd="vibepit__subcmd__image__subcmd__help__subcmd__build"
+                ;;
+            vibepit__subcmd__image__subcmd__help,help)
+                cmd="vibepit__subcmd__image__subcmd__help__subcmd__help"
                 ;;
             vibepit__subcmd__presets,help)
                 cmd="vibepit__subcmd__presets__subcmd__help"
@@ -251,7 +308,7 @@ _vibepit() {
 
     case "${cmd}" in
         vibepit)
-            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --preset --no-presets --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --prompt --notify --new --help --version run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help"
+            opts="-v -q -e -h -V --json --color --verbose --quiet --session --tcp --addr --allow --preset --no-presets --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --agent --prompt --notify --new --help --version run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy image agents nc help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -309,8 +366,134 @@ _vibepit() {
                     COMPREPLY=($(compgen -W "auto docker local" -- "${cur}"))
                     return 0
                     ;;
+                --agent)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --notify)
                     COMPREPLY=($(compgen -W "off title bell osc" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__agents)
+            opts="-v -q -h --json --color --verbose --quiet --help show login help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__agents__subcmd__help)
+            opts="show login help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__agents__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__agents__subcmd__help__subcmd__login)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__agents__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__agents__subcmd__login)
+            opts="-v -q -h --share --copy --no --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --share)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --copy)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --no)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__agents__subcmd__show)
+            opts="-v -q -h --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -773,8 +956,50 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help)
-            opts="run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy help"
+            opts="run up down exec connect sessions status allow deny pending approve monitor revoke rules review explain logs audit connections presets trust ui config pull prune doctor completions man proxy image agents nc help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__agents)
+            opts="show login"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__agents__subcmd__login)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__agents__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1010,6 +1235,34 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vibepit__subcmd__help__subcmd__image)
+            opts="build"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__image__subcmd__build)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vibepit__subcmd__help__subcmd__logs)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1039,6 +1292,20 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__help__subcmd__monitor)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__help__subcmd__nc)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1262,6 +1529,96 @@ _vibepit() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        vibepit__subcmd__image)
+            opts="-v -q -h --json --color --verbose --quiet --help build help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__image__subcmd__build)
+            opts="-v -q -h --agent --tag --build-arg --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --agent)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --build-arg)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__image__subcmd__help)
+            opts="build help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__image__subcmd__help__subcmd__build)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__image__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         vibepit__subcmd__logs)
             opts="-f -n -v -q -h --session --tcp --addr --follow --lines --after --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1333,6 +1690,28 @@ _vibepit() {
                 return 0
             fi
             case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vibepit__subcmd__nc)
+            opts="-v -q -h --socks5 --json --color --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socks5)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
@@ -1641,7 +2020,7 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__run)
-            opts="-e -v -q -h --allow --preset --no-presets --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --prompt --notify --new --json --color --verbose --quiet --help"
+            opts="-e -v -q -h --allow --preset --no-presets --ask --reject --approval-timeout --env --volume --image --remote-path --name --self-test --no-self-test --runtime --allow-userns --agent --prompt --notify --new --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1685,6 +2064,10 @@ _vibepit() {
                     ;;
                 --runtime)
                     COMPREPLY=($(compgen -W "auto docker local" -- "${cur}"))
+                    return 0
+                    ;;
+                --agent)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --notify)

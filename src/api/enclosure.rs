@@ -61,8 +61,13 @@ impl DoorName {
     }
 }
 
+/// What is vibepit's own within a sandbox, on every runtime; nobody there can write to it.
+pub const OWN_DIRECTORY: &str = "/run/vibepit";
 /// Where this executable is within a sandbox.
 pub const OWN_EXECUTABLE: &str = "/run/vibepit/vibepit";
+
+/// The variable that says where the SOCKS5 door of a sandbox is.
+pub const SOCKS5_VARIABLE: &str = "VIBEPIT_SOCKS5";
 
 /// The longest line to the inside: a plan has a link for each program of `/sbin`.
 pub const LONGEST_TOLD: usize = 16 * 1024 * 1024;

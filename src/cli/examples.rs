@@ -5,6 +5,8 @@ pub(super) const VIBEPIT: &str = "\
 Examples:
   A shell in a sandbox that sees this project and reaches nothing:
       vibepit
+  An agent, with what it needs to reach and to be signed in:
+      vibepit claude
   From another terminal, what it asks for, and the one host that it needs:
       vibepit logs --follow
       vibepit allow registry.example.com
@@ -270,3 +272,36 @@ Examples:
       HTTPS_PROXY=http://127.0.0.1:3128 curl -sI https://www.example.com
   A proxy for the containers of a network, with its own file of rules:
       vibepit proxy --http 172.30.9.1:3128 --config rules.toml --name build";
+
+pub(super) const AGENTS: &str = "\
+Examples:
+  Which agents there are, and which of them are installed:
+      vibepit agents
+  Start one, with an argument of its own:
+      vibepit claude -- --continue";
+
+pub(super) const AGENTS_SHOW: &str = "\
+Examples:
+  What it may reach, and what of yours it is given:
+      vibepit agents show claude";
+
+pub(super) const AGENTS_LOGIN: &str = "\
+Examples:
+  Be asked about each file:
+      vibepit agents login claude
+  In a script:
+      vibepit agents login codex --copy .codex/auth.json";
+
+pub(super) const IMAGE_BUILD: &str = "\
+Examples:
+  For an engine on another machine, with an agent:
+      DOCKER_HOST=ssh://me@box.example vibepit image build --agent claude
+  From a company's own base image and mirror:
+      vibepit image build --build-arg BASE=registry.example/debian:12 --build-arg PIP_INDEX_URL";
+
+pub(super) const NC: &str = "\
+Examples:
+  ssh from within a sandbox whose ssh has no settings of vibepit's:
+      ssh -o ProxyCommand='/run/vibepit/vibepit nc %h %p' git.example.com
+  What a mail server says first, through a proxy that was started by hand:
+      vibepit nc --socks5 127.0.0.1:1080 mail.example.com 25";

@@ -1,6 +1,7 @@
 //! The command line: arguments in, results on stdout, everything else on stderr, an exit code.
 //! One file a command; the only room that prints.
 
+mod agents;
 mod allowed;
 pub mod args;
 mod attack;
@@ -17,10 +18,12 @@ mod exec;
 mod explain;
 mod failure;
 mod first_run;
+mod image;
 mod inside;
 mod logs;
 mod manual;
 mod monitor;
+mod nc;
 mod notices;
 mod notification;
 mod output;
@@ -51,6 +54,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 
+use self::args::agents::ImageCommand;
 use self::args::settings::ConfigCommand;
 use self::args::start::RunArgs;
 use self::args::{Cli, Command};
@@ -76,7 +80,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
     let command = match cli.command {
-        None => Command::Run(cli.run),
+        None => Command::Run(agents::as_first_word(cli.run)?),
         Some(command) if cli.run == RunArgs::default() => command,
         Some(_) => {
             return Err(Failure::usage(
@@ -133,6 +137,11 @@ fn dispatch(cli: Cli, out: &Output) -> Result<ExitCode, Failure> {
             ConfigCommand::Show(args) => config::show(&args, out),
         },
         Command::Pull(args) => threads()?.block_on(pull::run(&args, out)),
+        Command::Image {
+            command: ImageCommand::Build(args),
+        } => one_thread()?.block_on(image::build(&args, out)),
+        Command::Agents(args) => agents::run(&args, out),
+        Command::Nc(args) => nc::run(&args, out),
         Command::Prune(args) => one_thread()?.block_on(prune::run(&args, out)),
         Command::Doctor(args) => threads()?.block_on(doctor::run(&args, out)),
         Command::Completions(args) => complete::run(&args, out),
@@ -160,6 +169,9 @@ fn speaks_to_none(command: &Command) -> Option<&'static str> {
         | Command::Ui(_)
         | Command::Config { .. }
         | Command::Pull(_)
+        | Command::Agents(_)
+        | Command::Image { .. }
+        | Command::Nc(_)
         | Command::Prune(_)
         | Command::Doctor(_)
         | Command::Completions(_)

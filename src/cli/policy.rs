@@ -19,6 +19,8 @@ pub(super) struct Flags {
     allow: Vec<Entry>,
     pub(super) presets: Vec<PresetName>,
     pub(super) no_presets: bool,
+    /// Those of the agent that is started.
+    pub(super) of_agent: Vec<PresetName>,
     unlisted: Option<Unlisted>,
     /// Where neither the command line nor a file says.
     otherwise: Unlisted,
@@ -48,6 +50,7 @@ impl Flags {
             allow: entries.collect::<Result<_, _>>()?,
             presets: names.collect::<Result<_, _>>()?,
             no_presets: presets.no_presets,
+            of_agent: Vec::new(),
             unlisted: match (asking.ask, asking.reject) {
                 (true, _) => Some(Unlisted::RequestApproval),
                 (_, true) => Some(Unlisted::Reject),
@@ -64,6 +67,7 @@ impl Flags {
             allow: Vec::new(),
             presets: Vec::new(),
             no_presets: false,
+            of_agent: Vec::new(),
             unlisted: None,
             otherwise: Unlisted::RequestApproval,
             approval_timeout: None,
@@ -146,6 +150,7 @@ impl Sources {
         };
         for (by, names) in [
             ("flag", Some(&self.flags.presets)),
+            ("agent", Some(&self.flags.of_agent)),
             ("config", config.presets.as_ref()),
             ("repository", repository.presets.as_ref()),
             ("chosen", chosen.as_ref()),

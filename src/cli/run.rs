@@ -17,7 +17,7 @@ use super::attendants::Attendants;
 use super::failure::Failure;
 use super::output::{Output, printable};
 use super::progress::{Plain, Progress};
-use super::{notices, start};
+use super::{agents, notices, start};
 
 pub(super) async fn run(mut args: RunArgs, out: &Output) -> Result<ExitCode, Failure> {
     let given = args
@@ -36,14 +36,18 @@ pub(super) async fn run(mut args: RunArgs, out: &Output) -> Result<ExitCode, Fai
         true => Unlisted::Reject,
         false => Unlisted::RequestApproval,
     };
-    let prepared = start::prepare(
+    let agent = args.agent.as_deref().map(agents::find).transpose()?;
+    let mut prepared = start::prepare(
         &args.start,
         args.path.as_deref(),
         Purpose::Command,
         args.command,
+        agent.as_ref(),
         otherwise,
     )?;
+    // An agent has a home of its own, and what it is given is for it alone.
     if !args.new
+        && agent.is_none()
         && args.start.name.is_none()
         && let Some(found) = prepared.existing().await?
     {
@@ -61,6 +65,9 @@ pub(super) async fn run(mut args: RunArgs, out: &Output) -> Result<ExitCode, Fai
     }
     prepared.first_run(out)?;
     let runtime = prepared.runtime(&|line| out.note(line)).await?;
+    if let Some(agent) = &agent {
+        prepared.equip(agent, out)?;
+    }
     prepared.read_policy(&|line| out.note(line))?;
     let (desk, words) = mpsc::channel(1);
     let mut attendants =

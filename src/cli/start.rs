@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::api::PolicyDocument;
+use crate::config::agents::Agent;
+use crate::config::tools::{self, GitIdentity};
 use crate::config::{self, Unlisted};
 use crate::launcher::{
     CannotRun, Engine, EngineError, Interrupted, KeeperClient, OffLimits, Policy, Project, Purpose,
-    Request, Runtime, SelfTest, Surroundings, Variable, VolumeSpec,
+    Request, Runtime, SelfTest, Surroundings, Variable, VolumeSpec, default_image,
 };
 use crate::session::{Found, RuntimeDir, live};
 
+use super::agents::{self, Equipped};
 use super::args::start::{RuntimeChoice, StartArgs};
 use super::failure::{Failure, Kind};
 use super::output::{Output, printable};
@@ -34,12 +37,17 @@ pub(super) fn prepare(
     path: Option<&Path>,
     purpose: Purpose,
     command: Vec<String>,
+    agent: Option<&Agent>,
     otherwise: Unlisted,
 ) -> Result<Prepared, Failure> {
-    let flags = policy::Flags::read(&args.allow, &args.presets, &args.asking, otherwise)?;
+    let mut flags = policy::Flags::read(&args.allow, &args.presets, &args.asking, otherwise)?;
     let env = variables(&args.env)?;
     let volumes = each(&args.volume, |text| text.parse::<VolumeSpec>())?;
     let configured = policy::config()?;
+    let image = args.image.clone().or(configured.image);
+    if let Some(agent) = agent {
+        flags.of_agent.clone_from(&agent.presets);
+    }
     let runtime_dir = RuntimeDir::open_or_create().map_err(Failure::failed)?;
     let around = Surroundings::of_this_process();
     let off_limits = OffLimits::of_host(&around.sockets(), &own_directories(&runtime_dir)?);
@@ -62,6 +70,7 @@ pub(super) fn prepare(
             }
         })
     };
+    let tools = tools::Surroundings::of_this_process(Some(project.path()));
     Ok(Prepared {
         request: Request {
             decisions: Some(saved::of_project(project.path())),
@@ -70,10 +79,13 @@ pub(super) fn prepare(
             off_limits,
             home,
             name: args.name.clone(),
-            image: args.image.clone().or(configured.image),
+            image,
             remote_path: args.remote_path.clone(),
             purpose,
             command,
+            agent: agent.map(|agent| agent.name.clone()),
+            login: Vec::new(),
+            git: GitIdentity::of_person(&tools),
             env,
             volumes,
             allow_userns: args.allow_userns,
@@ -117,6 +129,20 @@ fn home() -> Option<PathBuf> {
 }
 
 impl Prepared {
+    /// Gives the sandbox what its agent needs, once it is known what it is made of: asks about files
+    /// that sign it in, if nobody has yet.
+    pub(super) fn equip(&mut self, agent: &Agent, out: &Output) -> Result<(), Failure> {
+        let request = &mut self.request;
+        let arguments = std::mem::take(&mut request.command);
+        let in_image = request.image.is_some();
+        let equipped = Equipped::of(agent, arguments, &request.env, in_image)?;
+        request.command = equipped.command;
+        request.env.extend(equipped.env);
+        request.volumes.extend(equipped.program);
+        request.login = agents::login(agent, out)?;
+        Ok(())
+    }
+
     /// Asks which presets the project is to have, if nobody has said that yet.
     pub(super) fn first_run(&self, out: &Output) -> Result<(), Failure> {
         first_run::ask(&self.sources, out)
@@ -161,7 +187,10 @@ impl Prepared {
     /// # Errors
     /// When the one that was asked for is not here. An engine that somebody named and that does not
     /// answer is missed, not passed over.
-    pub(super) async fn runtime(&self, first_line: &dyn Fn(String)) -> Result<Runtime, Failure> {
+    pub(super) async fn runtime(
+        &mut self,
+        first_line: &dyn Fn(String),
+    ) -> Result<Runtime, Failure> {
         let path = self.request.project.path().display().to_string();
         let project = printable(&path);
         let local = |why: &str| {
@@ -184,6 +213,9 @@ impl Prepared {
                  containers may do",
             )),
             Ok(engine) => {
+                if engine.facts().remote && self.request.image.is_none() {
+                    self.request.image = default_image(&engine).await?;
+                }
                 first_line(format!("vibepit: {}, project {project}", engine.facts()));
                 Ok(Runtime::Docker(engine))
             }

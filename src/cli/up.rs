@@ -45,6 +45,7 @@ pub(super) async fn run(args: UpArgs, out: &Output) -> Result<ExitCode, Failure>
         args.path.as_deref(),
         Purpose::Keep,
         Vec::new(),
+        None,
         Unlisted::RequestApproval,
     )?;
     if args.keep {
@@ -143,7 +144,7 @@ fn call_off(child: &Child) {
 }
 
 /// Keeps the session until it is over. What there is to say goes to whoever started us.
-async fn stay(prepared: Prepared, out: &Output) -> Result<ExitCode, Failure> {
+async fn stay(mut prepared: Prepared, out: &Output) -> Result<ExitCode, Failure> {
     // Away from the terminal, whose end is not ours.
     setsid().map_err(|error| Failure::failed(format!("setsid: {error}")))?;
     let attendants = Attendants::new(prepared.notify_command.clone(), None, false);

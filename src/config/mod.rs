@@ -1,6 +1,7 @@
 //! The person's configuration: where its files are, and what they say; what the person said about a
 //! project; and what the person's tools say. Knows neither sessions nor proxies.
 
+pub mod agents;
 mod file;
 mod kept;
 mod paths;

@@ -106,12 +106,16 @@ pub fn decisions_dir() -> Result<PathBuf, PathError> {
 }
 
 /// `$XDG_STATE_HOME/vibepit/homes/<project>`, the home of a project's sandboxes where no engine
-/// keeps it, made 0700 if it is not there.
+/// keeps it, made 0700 if it is not there. An agent has a corner of its own, `<project>.<agent>`.
 ///
 /// # Errors
 /// As [`audit_dir`].
-pub fn home_dir(project: &Path) -> Result<PathBuf, PathError> {
-    state_directory(&["homes", &project_slug(project)])
+pub fn home_dir(project: &Path, agent: Option<&str>) -> Result<PathBuf, PathError> {
+    let mut name = project_slug(project);
+    if let Some(agent) = agent {
+        name = format!("{name}.{agent}");
+    }
+    state_directory(&["homes", &name])
 }
 
 /// The homes that [`home_dir`] has made, none of which is a link.

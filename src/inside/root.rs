@@ -84,12 +84,13 @@ pub(super) fn enter(plan: &Plan) -> Result<(), Failure> {
     for (path, says) in &plan.links {
         root.link(path, says)?;
     }
+    // Its directory is a mount, and some of the files are in it.
+    root.add_own_executable()?;
     for (path, text) in &plan.files {
         root.write(path, text)?;
     }
     root.add_devices()?;
     root.add_processes()?;
-    root.add_own_executable()?;
     root.turn()
 }
 

@@ -77,7 +77,8 @@ fn judge(engine: &Engine, request: &Request) -> Result<()> {
     if request.image.is_none() {
         bail!(
             "{facts} is not on this machine, so its sandboxes cannot have this machine's programs; \
-             name an image: --image debian:12"
+             name an image: --image debian:12; or vibepit image build, whose image is used where \
+             none is named"
         );
     }
     if !request.volumes.is_empty() {

@@ -40,8 +40,10 @@ pub fn prune_homes(runtime_dir: &RuntimeDir, homes: Homes) -> Pruned {
         .collect();
     for home in found {
         let name = home.file_name().unwrap_or_default().to_string_lossy();
+        // The project's, whichever agent has its corner there.
+        let project = name.split('.').next().unwrap_or_default();
         let shown = home.display().to_string();
-        if homes == Homes::Keep || in_use.contains(&*name) {
+        if homes == Homes::Keep || in_use.contains(project) {
             pruned.homes.push(shown);
             continue;
         }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::attach;
+use super::login::Login;
 use super::offlimits::OffLimits;
 use super::project::Project;
 use super::sandbox::{Variable, VolumeSpec};
 use crate::api::{PolicyDocument, Saved};
+use crate::config::tools::GitIdentity;
 use crate::session::RuntimeDir;
 
 /// Reads the configuration as it is now: at the start, and whenever a session is told to reload.
@@ -54,6 +56,12 @@ pub struct Request {
     pub purpose: Purpose,
     /// The command and its arguments; empty for a shell, or for what the image says.
     pub command: Vec<String>,
+    /// The agent whose corner the sandbox's home is.
+    pub agent: Option<String>,
+    /// Files of the person's home by which it is signed in.
+    pub login: Vec<Login>,
+    /// Who the person is to git.
+    pub git: GitIdentity,
     /// Variables the person passes on.
     pub env: Vec<Variable>,
     /// Further directories for the sandbox.

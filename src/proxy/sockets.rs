@@ -18,6 +18,9 @@ use super::serve::StartError;
 /// Connections that may wait to be accepted; a short queue shows as stalls of a second.
 const BACKLOG: u32 = 4096;
 
+/// Ports of the kernel's choice that are tried before there is none.
+const PORTS: usize = 16;
+
 /// The doors' sockets, open.
 #[derive(Debug, Default)]
 pub struct Sockets {
@@ -155,17 +158,25 @@ pub(super) fn listen_tcp(address: SocketAddr) -> Result<TcpListener, StartError>
     })
 }
 
-/// Both transports on one port, also if the kernel chooses it.
+/// Both transports on one port, also if the kernel chooses it: of those that are free for TCP, one
+/// may not be for UDP.
 async fn listen_dns(address: SocketAddr) -> Result<(UdpSocket, TcpListener), StartError> {
-    let tcp = listen_tcp(address)?;
-    let bound = local(&tcp)?;
-    let udp = UdpSocket::bind(bound)
-        .await
-        .map_err(|error| StartError::Listen {
-            at: format!("{bound} (UDP)"),
-            error,
-        })?;
-    Ok((udp, tcp))
+    let mut tries = if address.port() == 0 { PORTS } else { 1 };
+    loop {
+        let tcp = listen_tcp(address)?;
+        let bound = local(&tcp)?;
+        tries -= 1;
+        match UdpSocket::bind(bound).await {
+            Ok(udp) => return Ok((udp, tcp)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
+            Err(error) => {
+                return Err(StartError::Listen {
+                    at: format!("{bound} (UDP)"),
+                    error,
+                });
+            }
+        }
+    }
 }
 
 /// The address a listener got.

@@ -20,6 +20,10 @@ pub(super) const RECORD_IN_WRITING: &str = ".session.json.new";
 pub(super) const LOCK: &str = "lock";
 pub(super) const SOCKET_DIR: &str = "socket";
 pub(super) const RESOLV_CONF: &str = "resolv.conf";
+/// Files that are mounted into a sandbox, each by itself.
+pub(super) const GIT_CONFIG: &str = "gitconfig";
+pub(super) const SSH_CONFIG: &str = "ssh_config";
+pub(super) const PROGRAM: &str = "vibepit";
 pub(super) const FILTER: &str = "filter.json";
 pub(super) const KEEPER_SOCKET: &str = "keeper.sock";
 const CONTROL_SOCKET: &str = "control.sock";
@@ -97,6 +101,21 @@ impl SessionDir {
     /// Where the file is that tells the sandbox its name server: this file alone is mounted.
     pub fn resolv_conf(&self) -> PathBuf {
         self.path.join(RESOLV_CONF)
+    }
+
+    /// Where the file is that git reads in the sandbox: this file alone is mounted.
+    pub fn git_config(&self) -> PathBuf {
+        self.path.join(GIT_CONFIG)
+    }
+
+    /// The same for ssh.
+    pub fn ssh_config(&self) -> PathBuf {
+        self.path.join(SSH_CONFIG)
+    }
+
+    /// Where the script is that starts vibepit in the sandbox: this file alone is mounted.
+    pub fn program(&self) -> PathBuf {
+        self.path.join(PROGRAM)
     }
 
     /// Where the file is that tells an engine which kernel calls the sandbox may make, for engines

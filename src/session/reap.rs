@@ -12,8 +12,8 @@ use nix::sys::stat::{Mode, SFlag, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::dir::{
-    FILTER, KEEPER_SOCKET, LOCK, RECORD, RECORD_IN_WRITING, RESOLV_CONF, SOCKET_DIR,
-    hold_back_reapers, try_lock,
+    FILTER, GIT_CONFIG, KEEPER_SOCKET, LOCK, PROGRAM, RECORD, RECORD_IN_WRITING, RESOLV_CONF,
+    SOCKET_DIR, SSH_CONFIG, hold_back_reapers, try_lock,
 };
 use super::discovery::{ids, is_answering};
 use super::layout::{LayoutError, RuntimeDir, open_private};
@@ -83,6 +83,9 @@ pub(super) fn clear(
         RECORD,
         RECORD_IN_WRITING,
         RESOLV_CONF,
+        GIT_CONFIG,
+        SSH_CONFIG,
+        PROGRAM,
         FILTER,
         KEEPER_SOCKET,
     ]

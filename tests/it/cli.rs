@@ -425,7 +425,7 @@ fn a_configuration_is_checked_with_line_and_column() {
             "1:28",
             "request_approval",
         ),
-        ("sni_check = \"log\"\n", "1:1", "yet"),
+        ("sni_check = \"yes\"\n", "1:13", "enforce"),
         ("presets = [\"gihub\"]\n", "1:12", "github?"),
         ("allow = []\nallow = []\n", "2:1", ""),
         ("# ü\nallow = [\"ü..test\"]\n", "2:10", ""),

@@ -83,9 +83,7 @@ fn lasting(answer: &Message) -> (String, Value) {
     let media_type = answer.field("content-type").unwrap_or_default().to_owned();
     let content = if media_type == "application/json" {
         let mut value = answer.json();
-        if let Some(session) = value.as_object_mut() {
-            session.remove("uptime_seconds");
-        }
+        forget(&mut value);
         value
     } else {
         let text = answer.text();
@@ -95,6 +93,20 @@ fn lasting(answer: &Message) -> (String, Value) {
         lines.collect()
     };
     (media_type, content)
+}
+
+/// How long, when and by whom.
+fn forget(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| {
+                !["uptime_seconds", "made_at", "made_by"].contains(&name.as_str())
+            });
+            fields.values_mut().for_each(forget);
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget),
+        _ => {}
+    }
 }
 
 #[test]

@@ -183,7 +183,7 @@ fn an_image_takes_the_place_of_the_hosts_programs() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(
         ran.stdout
-            .ends_with("busybox\ncat\nid\nls\nsh\nwget\nkept\n"),
+            .ends_with("busybox\ncat\nid\nls\nsh\nsleep\nwget\nkept\n"),
         "{ran:?}"
     );
     assert!(bench.project().join("made").exists());

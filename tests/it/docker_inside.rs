@@ -99,12 +99,14 @@ fn the_sandbox_sees_no_socket_of_the_host_no_key_and_no_variable_that_nobody_nam
     names.sort_unstable();
     let expected = [
         "ALL_PROXY",
+        "GIT_CONFIG_SYSTEM",
         "HOME",
         "HOSTNAME",
         "HTTPS_PROXY",
         "HTTP_PROXY",
         "NO_PROXY",
         "PATH",
+        "VIBEPIT_SOCKS5",
         "all_proxy",
         "http_proxy",
         "https_proxy",

@@ -16,7 +16,7 @@ struct Doors {
     proxy: Proxy,
     listening: Value,
     ip: Ipv4Addr,
-    _resolver: Resolver,
+    resolver: Resolver,
 }
 
 impl Doors {
@@ -46,7 +46,7 @@ impl Doors {
             proxy,
             listening,
             ip,
-            _resolver: resolver,
+            resolver,
         }
     }
 
@@ -125,11 +125,11 @@ fn socks5_takes_names_and_addresses_where_the_rules_let_it() {
     assert_eq!(doors.socks("127.0.0.1", closed).exactly(10)[1], 5);
 }
 
-/// SOCK-001, SOCK-004, SOCK-006, SOCK-007, SOCK-008, SOCK-009, SOCK-012.
+/// NUL-004, SOCK-001, SOCK-004, SOCK-006, SOCK-007, SOCK-008, SOCK-009, SOCK-012.
 #[test]
 fn what_socks5_does_not_serve_is_told_so_and_leaves_one_line() {
     let doors = Doors::here("allow = [\"allowed.example\"]");
-    let rows: [(&str, &[u8], &[u8]); 7] = [
+    let rows: [(&str, &[u8], &[u8]); 8] = [
         (
             "SOCK-004",
             b"\x05\x01\x00\x05\x03\x00\x03\x070.0.0.0\x00\x00",
@@ -152,6 +152,11 @@ fn what_socks5_does_not_serve_is_told_so_and_leaves_one_line() {
             b"",
         ),
         (
+            "NUL-004",
+            b"\x04\x01\x01\xbb\x00\x00\x00\x01u\x00attacker.example\x00.wild.example\x00",
+            b"",
+        ),
+        (
             "SOCK-012",
             b"\x05\x01\x00\x05\x01\x00\x03\x0fallowed.example\x00\x00",
             b"\x05\x00\x05\x02\0\x01\0\0\0\0\0\0",
@@ -170,6 +175,39 @@ fn what_socks5_does_not_serve_is_told_so_and_leaves_one_line() {
     let mut both = Wire::to(doors.at("socks5"));
     both.send(b"\x05\x02\x00\x02");
     assert_eq!(both.exactly(2), b"\x05\x00", "SOCK-001");
+}
+
+/// DOT-009, IP4-032, IP4-033, IP4-034, NUL-003.
+#[test]
+fn a_target_of_socks5_is_judged_as_every_other_one() {
+    let doors = Doors::here(
+        "deny = [\"denied.example:443\"]\nallow = [\"allowed.example\", \"denied.example\"]",
+    );
+    let rows: [(&str, &[u8], &str); 5] = [
+        (
+            "DOT-009",
+            b"\x03\x0fdenied.example.\x01\xbb",
+            "denied_by_rule",
+        ),
+        ("IP4-032", b"\x01\x7f\x00\x00\x01\x01\xbb", "unlisted"),
+        ("IP4-033", b"\x01\x08\x08\x08\x08\x00\x35", "unlisted"),
+        ("IP4-034", b"\x03\x0a2130706433\x01\xbb", "malformed"),
+        (
+            "NUL-003",
+            b"\x03\x10\x00allowed.example\x01\xbb",
+            "malformed",
+        ),
+    ];
+    for (row, target, reason) in rows {
+        let before = doors.proxy.logged();
+        let mut wire = Wire::to(doors.at("socks5"));
+        wire.send([&b"\x05\x01\x00\x05\x01\x00"[..], target].concat());
+        assert_eq!(&wire.to_end()[..4], b"\x05\x00\x05\x02", "{row}");
+        let logged = doors.proxy.logs(before);
+        assert_eq!(logged.len(), 1, "{row}: {logged:?}");
+        assert_eq!(logged[0]["reason"], reason, "{row}");
+    }
+    assert_eq!(doors.resolver.questions(), []);
 }
 
 #[test]
@@ -241,6 +279,7 @@ fn tls_of_a_program_that_knows_no_proxy_goes_where_its_name_says() {
     let fetched = curl(&["--connect-to", &to, "--cacert", &ca, "https://a.test/"]);
     assert_eq!(said(&fetched), "in");
     assert_eq!(origin.connections(), 1);
+    doors.proxy.settles();
     assert_eq!(doors.proxy.audit().pop().expect("a line")["carries"], "tls");
     let refused = curl(&["--connect-to", &to, "--cacert", &ca, "https://b.test/"]);
     let error = String::from_utf8_lossy(&refused.stderr);
@@ -320,6 +359,7 @@ fn what_a_tunnel_carries_is_named_and_a_server_that_speaks_first_does_not_wait()
     tunnel.send("SSH-2.0-client\r\n");
     tunnel.end_writing();
     tunnel.ends();
+    doors.proxy.settles();
     assert_eq!(doors.proxy.audit().pop().expect("a line")["carries"], "ssh");
 }
 

@@ -169,11 +169,13 @@ fn the_sandbox_sees_no_socket_of_the_host_no_key_and_no_variable_that_nobody_nam
         names.sort_unstable();
         let expected = [
             "ALL_PROXY",
+            "GIT_CONFIG_SYSTEM",
             "HOME",
             "HTTPS_PROXY",
             "HTTP_PROXY",
             "NO_PROXY",
             "PATH",
+            "VIBEPIT_SOCKS5",
             "all_proxy",
             "http_proxy",
             "https_proxy",
@@ -241,7 +243,7 @@ fn only_the_project_the_home_and_scratch_places_take_anything() {
 /// CTL-010, CTL-012, CTL-013, CTL-002, CTL-003, PIV-010, PIV-014, PIV-015, DNS-027, DNS-030,
 /// IP6-034, BOX-007.
 #[test]
-fn the_sandbox_reaches_its_proxys_two_doors_and_no_other_address() {
+fn the_sandbox_reaches_its_proxys_doors_and_no_other_address() {
     each(NO_NAMES, |bench| {
         let listener = TcpListener::bind("0.0.0.0:0").expect("a port");
         let port = listener.local_addr().expect("its address").port();
@@ -273,6 +275,9 @@ fn the_sandbox_reaches_its_proxys_two_doors_and_no_other_address() {
         let doors = [
             ("http", "tcp", json!([door.ip(), door.port()])),
             ("dns", "tcp", json!([door.ip(), 53])),
+            ("socks5", "tcp", json!([door.ip(), 1080])),
+            ("plain", "tcp", json!([door.ip(), 80])),
+            ("tls", "tcp", json!([door.ip(), 443])),
         ];
         all(
             &attempt(bench.project(), &mut shell, &doors),
@@ -281,7 +286,7 @@ fn the_sandbox_reaches_its_proxys_two_doors_and_no_other_address() {
         let control = bench.sessions()[0]["control"]["tcp"].clone();
         let control: SocketAddr = serde_json::from_value(control).expect("the control port");
         let mut attempts = Vec::new();
-        for port in [control.port(), 3129, 1080, 80, 443, 2375, port] {
+        for port in [control.port(), 3129, 22, 2375, port] {
             attempts.push(("a port of the proxy", "tcp", json!([door.ip(), port])));
             attempts.push(("a port of the loopback", "tcp", json!(["127.0.0.1", port])));
         }

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod agents;
 mod asking;
 mod asking_many;
 mod asking_scopes;
@@ -13,6 +14,7 @@ mod cli;
 mod cli_logs;
 mod cli_terminal;
 mod clients;
+mod contrib;
 mod control;
 mod control_curl;
 mod control_data;
@@ -39,6 +41,7 @@ mod doors;
 mod everywhere;
 mod fallback;
 mod forwarding;
+mod git_ssh;
 mod homes;
 mod layering;
 mod live;
@@ -49,6 +52,7 @@ mod local_walls;
 mod monitor;
 mod mtls;
 mod mtls_control;
+mod nc;
 mod noticing;
 mod notify;
 mod openapi;

@@ -1,16 +1,19 @@
 //! What can be typed. The help texts here are the source of the man pages and completions; a
 //! test compares those that are committed with what this says.
 
+pub(super) mod agents;
 pub(super) mod decide;
 pub(super) mod proxy;
 pub(super) mod settings;
 pub(super) mod start;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use self::agents::{AgentsArgs, ImageCommand};
 use self::decide::{AddArgs, DecideArgs, DenyArgs, PendingArgs, RevokeArgs};
 use self::proxy::ProxyArgs;
 use self::settings::{ConfigCommand, PresetsArgs, TrustArgs};
@@ -25,7 +28,7 @@ use super::examples;
 #[derive(Debug, Parser)]
 #[command(name = "vibepit", version, max_term_width = 100)]
 #[command(
-    override_usage = "vibepit [OPTIONS] [PATH] [-- COMMAND...]\n       vibepit [OPTIONS] SUBCOMMAND ..."
+    override_usage = "vibepit [OPTIONS] [PATH] [-- COMMAND...]\n       vibepit [OPTIONS] AGENT [-- ARGUMENTS...]\n       vibepit [OPTIONS] SUBCOMMAND ..."
 )]
 #[command(after_long_help = examples::VIBEPIT)]
 pub struct Cli {
@@ -295,6 +298,25 @@ pub(super) enum Command {
     /// without a way out.
     #[command(after_long_help = examples::PROXY)]
     Proxy(ProxyArgs),
+    /// The image of sandboxes that cannot have this machine's programs.
+    Image {
+        #[command(subcommand)]
+        command: ImageCommand,
+    },
+    /// List the agents that `vibepit NAME` starts.
+    ///
+    /// An agent is a command with what it needs: presets, variables that are passed on if they are
+    /// set, and files of your home by which it is signed in, which are asked about once. A file
+    /// agents/NAME.toml beside config.toml adds one, or takes the place of one; no project does.
+    #[command(after_long_help = examples::AGENTS)]
+    Agents(AgentsArgs),
+    /// Connect standard input and output to a host, through the sandbox's SOCKS5 door.
+    ///
+    /// For programs in a sandbox that take a command in the place of a connection, such as ssh's
+    /// ProxyCommand; git and ssh are set up with it there. It asks no name server, and waits for as
+    /// long as somebody may still decide.
+    #[command(after_long_help = examples::NC)]
+    Nc(NcArgs),
 }
 
 /// What becomes of requests that no rule covers.
@@ -434,6 +456,19 @@ pub(super) struct ManArgs {
     /// Write every page where man(1) looks for it below this directory: in man1, man5 and man7.
     #[arg(long, value_name = "DIR", conflicts_with = "dir")]
     pub(super) manpath: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NcArgs {
+    /// The host: a name or an address.
+    #[arg(value_name = "HOST")]
+    pub(super) host: String,
+    /// Its port.
+    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) port: u16,
+    /// Where the SOCKS5 door is; without this, what VIBEPIT_SOCKS5 says.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) socks5: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,12 @@ pub(in crate::cli) struct RunArgs {
     pub(in crate::cli) command: Vec<String>,
     #[command(flatten)]
     pub(in crate::cli) start: StartArgs,
+    /// Start this agent: its command, its presets, its login, in its own corner of a home.
+    ///
+    /// What stands behind `--` are its further arguments. `vibepit NAME` is short for it; `vibepit
+    /// agents` lists them.
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) agent: Option<String>,
     /// Ask in this terminal about what no rule covers: one key answers.
     ///
     /// While a question is on the screen the command's output waits. A key counts as an answer once

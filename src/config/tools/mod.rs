@@ -5,6 +5,7 @@
 mod answers;
 mod apt;
 mod cargo;
+mod git;
 mod npm;
 mod pip;
 mod place;
@@ -15,6 +16,7 @@ use std::thread;
 
 use crate::policy::{Entry, Tool};
 
+pub use self::git::GitIdentity;
 pub use self::program::Surroundings;
 
 /// Places of one tool that are used. Nobody has more mirrors.

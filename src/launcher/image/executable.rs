@@ -49,14 +49,16 @@ pub(crate) async fn of_this_process(docker: &Docker) -> Result<Executable> {
 
 /// The files that a program needs to run.
 #[derive(Debug, PartialEq, Eq)]
-struct Parts {
+pub(crate) struct Parts {
+    /// As the kernel leads to it, whatever it is called by now.
     executable: PathBuf,
-    interpreter: Option<PathBuf>,
-    objects: BTreeSet<PathBuf>,
+    pub(crate) interpreter: Option<PathBuf>,
+    pub(crate) objects: BTreeSet<PathBuf>,
 }
 
 impl Parts {
-    fn of_this_process() -> io::Result<Self> {
+    /// Those of the running program.
+    pub(crate) fn of_this_process() -> io::Result<Self> {
         let executable = PathBuf::from("/proc/self/exe");
         let interpreter = interpreter(&mut File::open(&executable)?)?;
         let own = std::fs::read_link(&executable)?;

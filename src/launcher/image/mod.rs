@@ -2,6 +2,7 @@
 //! Starts nothing.
 
 mod base;
+mod build;
 mod executable;
 mod pull;
 mod tarball;
@@ -13,7 +14,8 @@ use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
 
 pub(crate) use base::{Home, base};
-pub(crate) use executable::{Executable, of_this_process};
+pub use build::{SANDBOX_IMAGE, build_image, default_image};
+pub(crate) use executable::{Executable, Parts, of_this_process};
 pub(crate) use pull::fetch;
 use tarball::Tarball;
 

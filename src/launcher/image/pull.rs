@@ -30,7 +30,7 @@ pub(crate) async fn fetch(docker: &Docker, name: &str, report: &dyn Report) -> R
 
 /// The name becomes part of a request path, so it is held to the characters of references (the
 /// grammar is in the distribution project's reference package).
-fn check_name(name: &str) -> Result<()> {
+pub(super) fn check_name(name: &str) -> Result<()> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
     if name.is_empty() || !name.bytes().all(allowed) || name.split('/').any(|part| part == "..") {
         bail!(

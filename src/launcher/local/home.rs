@@ -11,8 +11,8 @@ use crate::config;
 
 /// The directory, made if it is not there, and what it is known by: between this look at it and its
 /// mount it must not become another one.
-pub(super) fn of(project: &Path) -> Result<(PathBuf, (u64, u64))> {
-    known(&config::home_dir(project)?)
+pub(super) fn of(project: &Path, agent: Option<&str>) -> Result<(PathBuf, (u64, u64))> {
+    known(&config::home_dir(project, agent)?)
 }
 
 /// That of a sandbox that is thrown away, in a directory that goes with it.

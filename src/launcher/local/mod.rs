@@ -14,7 +14,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use self::enclosure::Enclosure;
 use self::limits::Limits;
@@ -71,8 +71,7 @@ pub(crate) async fn start(
     // What is mounted is what was looked at: the inside has seen to that. What is hidden in it may
     // have come or gone meanwhile, and no command has seen it yet.
     request.project.still_there()?;
-    let http = proxy.listening.http.context("the proxy has no HTTP door")?;
-    let environment = inside.environment(request, http, false);
+    let environment = inside.environment(request, &proxy.listening, true, false)?;
     let sandbox = Sandbox::new(enclosure, environment, limits);
     let main = match request.purpose {
         Purpose::Keep => sandbox.life(),

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::super::login;
 use super::super::mounts::Bind;
 use super::super::request::Request;
-use super::super::sandbox::{Inside, SCRATCH};
+use super::super::sandbox::{Inside, SCRATCH, equipment};
 use super::home;
 use super::limits::Limits;
 use crate::api::enclosure::{DNS_DOOR, HOSTNAME, Mounted, Plan, PlannedMount};
@@ -19,8 +20,9 @@ pub(super) fn of(request: &Request, inside: &Inside, limits: &Limits) -> Result<
     let identity = request.project.directory().identity();
     let (home, home_identity) = match &request.throw_away {
         Some(instead) => home::made_in(instead)?,
-        None => home::of(project)?,
+        None => home::of(project, request.agent.as_deref())?,
     };
+    login::put(request, &home)?;
     let mut mounts = Vec::new();
     let userland = inside.userland.as_ref();
     for bind in userland.iter().flat_map(|userland| &userland.binds) {
@@ -49,7 +51,7 @@ pub(super) fn of(request: &Request, inside: &Inside, limits: &Limits) -> Result<
     Ok(Plan {
         mounts,
         links: links.unwrap_or_default(),
-        files: files(),
+        files: files(inside, request),
         allow_userns: request.allow_userns,
         processes: limits.processes(),
         scratch_percent: limits.scratch_percent(),
@@ -74,10 +76,11 @@ fn of_host(bind: &Bind, identity: Option<(u64, u64)>) -> PlannedMount {
     )
 }
 
-/// What an engine would write: the only name server there is, and the sandbox's own name.
-fn files() -> Vec<(PathBuf, String)> {
+/// What an engine would write: the only name server there is, and the sandbox's own name; and what
+/// git and ssh find their way out with.
+fn files(inside: &Inside, request: &Request) -> Vec<(PathBuf, String)> {
     let file = |path: &str, text: String| (PathBuf::from(path), text);
-    vec![
+    let mut files = vec![
         file(
             "/etc/resolv.conf",
             format!("nameserver {}\n", DNS_DOOR.ip()),
@@ -87,5 +90,7 @@ fn files() -> Vec<(PathBuf, String)> {
             format!("127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.0.1\t{HOSTNAME}\n"),
         ),
         file("/etc/hostname", format!("{HOSTNAME}\n")),
-    ]
+    ];
+    files.extend(equipment::files(inside, &request.git));
+    files
 }

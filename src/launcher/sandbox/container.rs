@@ -38,6 +38,8 @@ pub(super) struct Plan<'a> {
     pub(super) meta: Option<PathBuf>,
     /// The only name server there is.
     pub(super) resolv_conf: Option<PathBuf>,
+    /// What vibepit itself puts into it.
+    pub(super) equipment: Vec<Bind>,
     /// The option that filters its kernel calls, where it is the sandbox's own.
     pub(super) filter: Option<String>,
     pub(super) env: Vec<String>,
@@ -101,6 +103,7 @@ impl Plan<'_> {
         }
         let resolv_conf = self.resolv_conf.as_ref();
         binds.extend(resolv_conf.map(|file| Bind::read_only(file, "/etc/resolv.conf")));
+        binds.extend(self.equipment.iter().cloned());
         binds.extend(self.inside.volumes.iter().map(|volume| Bind {
             source: volume.source.clone(),
             target: volume.target.clone(),
@@ -206,6 +209,7 @@ mod tests {
             resolv_conf: Some(PathBuf::from(
                 "/run/user/1/vibepit/0123456789abcdef/resolv.conf",
             )),
+            equipment: Vec::new(),
             filter: None,
             env: vec!["A=b".to_owned()],
             kept: false,

@@ -5,6 +5,9 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::equipment::GIT_CONFIG;
+use crate::api::enclosure::{OWN_DIRECTORY, SOCKS5_VARIABLE};
+
 /// A variable that the person passes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
@@ -57,6 +60,13 @@ impl Variable {
     }
 }
 
+impl Variable {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl std::fmt::Display for Variable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}={}", self.name, self.value)
@@ -83,6 +93,10 @@ const PROGRAM_TREES: [&str; 6] = [
 pub(super) struct Environment<'a> {
     /// The proxy's HTTP door.
     pub(super) proxy: SocketAddr,
+    /// Its SOCKS5 door.
+    pub(super) socks5: Option<SocketAddr>,
+    /// vibepit's own directory is in the sandbox.
+    pub(super) equipped: bool,
     /// The home directory in the sandbox.
     pub(super) home: &'a Path,
     /// This process's PATH, when the sandbox has the host's programs; an image has its own.
@@ -106,9 +120,17 @@ impl Environment<'_> {
         }
         list.push(format!("no_proxy={NO_PROXY}"));
         list.push(format!("NO_PROXY={NO_PROXY}"));
+        list.extend(self.socks5.map(|door| format!("{SOCKS5_VARIABLE}={door}")));
+        if self.equipped {
+            list.push(format!("GIT_CONFIG_SYSTEM={GIT_CONFIG}"));
+        }
         list.push(format!("HOME={}", self.home.display()));
         if let Some(path) = &self.host_path {
-            list.push(format!("PATH={}", visible_path(path)));
+            let mut path = visible_path(path);
+            if self.equipped {
+                path = format!("{path}:{OWN_DIRECTORY}");
+            }
+            list.push(format!("PATH={path}"));
         }
         list.extend(self.term.iter().map(|term| format!("TERM={term}")));
         list.retain(|entry| {
@@ -121,6 +143,12 @@ impl Environment<'_> {
         list.extend(self.variables.iter().map(ToString::to_string));
         list
     }
+}
+
+/// Whether a sandbox with the host's programs has this one, by this path.
+pub fn sees_program(path: &Path) -> bool {
+    let visible = |path: &Path| PROGRAM_TREES.iter().any(|tree| path.starts_with(tree));
+    visible(path) && path.canonicalize().is_ok_and(|path| visible(&path))
 }
 
 /// The entries of the host's PATH that the sandbox has too, then the usual ones.
@@ -175,6 +203,8 @@ mod tests {
         }];
         let list = Environment {
             proxy: "172.18.0.2:3128".parse().unwrap(),
+            socks5: Some("172.18.0.2:1080".parse().unwrap()),
+            equipped: true,
             home: Path::new("/home/u"),
             host_path: None,
             term: Some("xterm".into()),
@@ -191,6 +221,8 @@ mod tests {
                 "all_proxy=http://172.18.0.2:3128",
                 "ALL_PROXY=http://172.18.0.2:3128",
                 "NO_PROXY=localhost,127.0.0.1,::1",
+                "VIBEPIT_SOCKS5=172.18.0.2:1080",
+                "GIT_CONFIG_SYSTEM=/run/vibepit/gitconfig",
                 "HOME=/home/u",
                 "TERM=xterm",
                 "no_proxy=intern.test",

@@ -53,12 +53,17 @@ pub(super) fn between(home: &Path, project: &Path) -> Vec<PathBuf> {
     directories
 }
 
-/// The volume's name: one for each person and project, also where several people share an engine.
-pub(super) fn volume_name(project: &Path) -> String {
+/// The volume's name: one for each person, project and agent, also where several people share an engine.
+pub(super) fn volume_name(project: &Path, agent: Option<&str>) -> String {
     use std::os::unix::ffi::OsStrExt;
     let mut hash = Sha256::new();
     hash.update(geteuid().as_raw().to_le_bytes());
     hash.update(project.as_os_str().as_bytes());
+    if let Some(agent) = agent {
+        // No path has a zero in it.
+        hash.update([0]);
+        hash.update(agent);
+    }
     let digest: String = hash
         .finalize()
         .iter()
@@ -146,9 +151,16 @@ mod tests {
     }
 
     #[test]
-    fn every_project_has_a_volume_of_its_own() {
-        let (one, other) = (volume_name(Path::new("/a")), volume_name(Path::new("/b")));
-        assert_ne!(one, other);
-        assert_eq!(one, volume_name(Path::new("/a")));
+    fn every_project_and_every_agent_in_it_has_a_volume_of_its_own() {
+        let name = |project: &str, agent| volume_name(Path::new(project), agent);
+        let names = [
+            name("/a", None),
+            name("/b", None),
+            name("/a", Some("x")),
+            name("/a", Some("y")),
+        ];
+        let different: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(different.len(), names.len());
+        assert_eq!(names[0], name("/a", None));
     }
 }

@@ -3,6 +3,7 @@
 mod announced;
 mod container;
 mod environment;
+pub(super) mod equipment;
 mod exec;
 mod further;
 mod home;
@@ -11,7 +12,6 @@ mod volume;
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
@@ -28,15 +28,17 @@ use super::engine::{Engine, Kind};
 use super::filter;
 use super::image::{self, Home, Image};
 use super::job::{Job, Output, Spec};
+use super::login;
 use super::mounted;
 use super::proxy::Proxy;
 use super::request::{CannotRun, Purpose, Request};
 use super::session::Launch;
 use super::signals::Signals;
 use super::undo::Undo;
+use crate::api::Listening;
 
 pub(super) use self::container::SCRATCH;
-pub use self::environment::{Variable, VariableError};
+pub use self::environment::{Variable, VariableError, sees_program};
 pub(crate) use self::userland::Userland;
 pub use self::volume::{VolumeError, VolumeSpec};
 
@@ -61,7 +63,7 @@ impl Inside {
             home_volume: request
                 .throw_away
                 .is_none()
-                .then(|| home::volume_name(project)),
+                .then(|| home::volume_name(project, request.agent.as_deref())),
             volumes: Vec::new(),
             command: request.command.clone(),
         };
@@ -73,7 +75,8 @@ impl Inside {
             Purpose::Keep => inside.command = WAIT.map(str::to_owned).to_vec(),
         }
         let taken = container::targets(&inside, project, request.project.meta());
-        for spec in &request.volumes {
+        let login = login::shared(request, &inside.home)?;
+        for spec in request.volumes.iter().chain(&login) {
             inside
                 .volumes
                 .push(spec.resolve(&request.off_limits, &taken)?);
@@ -85,11 +88,14 @@ impl Inside {
     pub(super) fn environment(
         &self,
         request: &Request,
-        proxy: SocketAddr,
+        doors: &Listening,
+        equipped: bool,
         terminal: bool,
-    ) -> Vec<String> {
+    ) -> Result<Vec<String>> {
         let environment = Environment {
-            proxy,
+            proxy: doors.http.context("the proxy has no HTTP door")?,
+            socks5: doors.socks5,
+            equipped,
             home: &self.home,
             host_path: self
                 .userland
@@ -98,7 +104,7 @@ impl Inside {
             term: std::env::var("TERM").ok().filter(|_| terminal),
             variables: &request.env,
         };
-        environment.list()
+        Ok(environment.list())
     }
 
     /// Makes sure that the engine has the image and the home volume.
@@ -163,9 +169,13 @@ pub(crate) async fn start(
         .request
         .terminal()
         .then(|| attach::size().unwrap_or((24, 80)));
-    let http = proxy.listening.http.context("the proxy has no HTTP door")?;
-    let environment = inside.environment(launch.request, http, terminal.is_some());
     let remote = engine.facts().remote;
+    let environment = inside.environment(
+        launch.request,
+        &proxy.listening,
+        !remote,
+        terminal.is_some(),
+    )?;
     let mut kept = None;
     let source = match (&launch.request.remote_path, remote) {
         (_, false) => match mounted::held_volume(containers).await? {
@@ -192,6 +202,10 @@ pub(crate) async fn start(
         resolv_conf: match remote {
             true => None,
             false => Some(resolv_conf(launch, proxy)?),
+        },
+        equipment: match remote {
+            true => Vec::new(),
+            false => equipment::binds(launch, inside)?,
         },
         filter: filter::option_by_file(engine.facts(), &launch.directory.filter())
             .context("the filter of the sandbox's kernel calls could not be written")?,
@@ -226,6 +240,7 @@ pub(crate) async fn start(
     project.still_there()?;
     made.context("the sandbox's container could not be made")?;
     signals.check()?;
+    login::put_into(engine, &name, launch.request, &inside.home).await?;
     if kept.is_some() {
         launch.report.step("copying the project");
         let copying = copy::upload(engine, &name, project, launch.id());

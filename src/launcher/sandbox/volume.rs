@@ -6,9 +6,10 @@ use std::str::FromStr;
 
 use super::super::offlimits::{Held, OffLimits};
 use super::super::project::unmountable;
+use crate::api::enclosure::OWN_DIRECTORY;
 
 /// Trees of the kernel's, and files that the engine or vibepit puts into every sandbox.
-const RESERVED: [&str; 7] = [
+const RESERVED: [&str; 8] = [
     "/proc",
     "/sys",
     "/dev",
@@ -16,6 +17,7 @@ const RESERVED: [&str; 7] = [
     "/etc/hosts",
     "/etc/hostname",
     "/sbin/docker-init",
+    OWN_DIRECTORY,
 ];
 
 /// A volume as it is written, before anything is looked up.
@@ -117,6 +119,15 @@ impl FromStr for VolumeSpec {
 }
 
 impl VolumeSpec {
+    /// A source that is mounted to be read and written.
+    pub(crate) fn writable(source: PathBuf, target: PathBuf) -> Self {
+        Self {
+            source,
+            target,
+            read_only: false,
+        }
+    }
+
     /// Looks the source up, relative to the working directory, and judges both ends. `taken` are
     /// the places where the sandbox already has something mounted.
     ///

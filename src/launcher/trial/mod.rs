@@ -31,6 +31,7 @@ use super::session::{Launch, Runtime, Started};
 use super::signals::Signals;
 use super::undo::Undo;
 use crate::api::{Finding, Held};
+use crate::config::tools::GitIdentity;
 use crate::session::{Record, RuntimeDir, SessionDir, SessionId};
 
 /// How long the attack may take in all. It takes a fraction of a second.
@@ -254,6 +255,9 @@ async fn request(
         decisions: None,
         purpose: Purpose::Command,
         command: Vec::new(),
+        agent: None,
+        login: Vec::new(),
+        git: GitIdentity::default(),
         env: Vec::new(),
         volumes: Vec::new(),
         policy: targets::policy(),

@@ -237,7 +237,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
     ),
     (
         "tests/it/docker_walls.rs",
-        "the_sandbox_reaches_its_proxys_two_doors_and_no_other_address",
+        "the_sandbox_reaches_its_proxys_doors_and_no_other_address",
         &[
             "DNS-030", "IP6-034", "PIV-010", "PIV-011", "PIV-014", "PIV-015", "TLS-009",
         ],
@@ -268,6 +268,49 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
         &["TLS-011"],
     ),
     (
+        "tests/it/doors.rs",
+        "what_socks5_does_not_serve_is_told_so_and_leaves_one_line",
+        &[
+            "NUL-004", "SOCK-001", "SOCK-004", "SOCK-006", "SOCK-007", "SOCK-008", "SOCK-009",
+            "SOCK-012",
+        ],
+    ),
+    (
+        "tests/it/doors.rs",
+        "a_target_of_socks5_is_judged_as_every_other_one",
+        &["DOT-009", "IP4-032", "IP4-033", "IP4-034", "NUL-003"],
+    ),
+    (
+        "tests/it/doors.rs",
+        "tls_to_another_host_than_the_tunnels_is_cut_unless_that_one_is_allowed",
+        &["MIS-004", "SOCK-013"],
+    ),
+    (
+        "tests/it/doors.rs",
+        "http_in_a_tunnel_is_held_to_its_host_request_by_request",
+        &["MIS-012", "MIS-013"],
+    ),
+    (
+        "src/proxy/doors/hello.rs",
+        "the_name_is_found_however_the_hello_is_cut",
+        &["DOT-010", "MIS-009"],
+    ),
+    (
+        "src/proxy/doors/hello.rs",
+        "what_could_be_for_two_hosts_or_for_none_is_refused",
+        &["MIS-006", "MIS-010"],
+    ),
+    (
+        "src/proxy/doors/hello.rs",
+        "no_bytes_are_too_odd_to_be_read",
+        &["FAIL-008"],
+    ),
+    (
+        "tests/it/remote.rs",
+        "a_session_on_another_machine_is_commanded_from_here_and_leaves_its_work_to_pull",
+        &["TLS-010"],
+    ),
+    (
         "tests/it/mtls_control.rs",
         "a_key_that_others_can_read_is_not_used_and_the_error_says_what_to_do",
         &["TLS-008"],
@@ -296,11 +339,6 @@ pub(super) const ELSEWHERE: &[(&str, &str, Ids)] = &[
         "src/policy/presets/tests.rs",
         "no_preset_opens_a_service_that_fetches_for_others_or_a_store_that_anybody_rents",
         &["PIV-006"],
-    ),
-    (
-        "tests/it/trust.rs",
-        "a_projects_settings_hold_once_they_are_trusted_and_no_longer_when_they_have_changed",
-        &["CTL-017"],
     ),
     (
         "tests/it/ui.rs",
@@ -351,20 +389,9 @@ pub(super) const LATER: &[(&str, Ids)] = &[
         &["APP-031"],
     ),
     (
-        "SOCKS5",
-        &[
-            "DOT-009", "IP4-032", "IP4-033", "IP4-034", "NUL-003", "NUL-004", "SOCK-001",
-            "SOCK-004", "SOCK-006", "SOCK-007", "SOCK-008", "SOCK-009", "SOCK-012", "SOCK-013",
-        ],
+        "other protocols than TLS and HTTP pass in a tunnel, whatever its port: the audit log names them",
+        &["MIS-011"],
     ),
-    (
-        "a look into tunnels (SNI)",
-        &[
-            "DOT-010", "FAIL-008", "MIS-004", "MIS-006", "MIS-009", "MIS-010", "MIS-011",
-            "MIS-012", "MIS-013",
-        ],
-    ),
-    ("remote engines", &["TLS-010"]),
     (
         "outside the design: interception, path rules, secret injection, update signatures",
         &[

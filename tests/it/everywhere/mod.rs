@@ -72,6 +72,11 @@ pub(crate) trait Place {
 
     /// Whether a session's control plane has a socket on this machine.
     fn has_socket(&self) -> bool {
+        self.is_on_this_machine()
+    }
+
+    /// Whether sandboxes and their proxies are processes of this machine.
+    fn is_on_this_machine(&self) -> bool {
         true
     }
 
@@ -123,7 +128,11 @@ fn proxy_of(session: &Value) -> i32 {
 
 /// Holds a place to every law.
 pub(crate) fn hold(place: &dyn Place) {
-    for (sentence, law, _) in laws::LAWS {
+    let walls = match place.is_on_this_machine() {
+        true => laws::WALLS,
+        false => &[],
+    };
+    for (sentence, law, _) in laws::LAWS.iter().chain(walls) {
         // Whoever reads a failure wants to know which of them it was.
         #[expect(clippy::print_stderr)]
         {

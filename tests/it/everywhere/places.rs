@@ -238,7 +238,7 @@ impl Place for Far {
         }
     }
 
-    fn has_socket(&self) -> bool {
+    fn is_on_this_machine(&self) -> bool {
         false
     }
 }

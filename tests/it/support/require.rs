@@ -8,7 +8,7 @@ use std::process::Command;
 
 /// Whether a component is here: `docker` (an engine that answers), `root`, `low-ports` (ports
 /// below 1024 may be listened on), `ipv6` (there is a loopback of it), `rootless` (what a Docker
-/// without root is made of), `podman`, `rootless-podman`, `ssh` (and sshd), `user-namespaces` (they may be made), or
+/// without root is made of), `podman`, `rootless-podman`, `ssh` (and sshd), `pyyaml` (Python's), `user-namespaces` (they may be made), or
 /// else a program.
 ///
 /// Without it a test is skipped and says so; unless `VIBEPIT_TEST_REQUIRE` names the component, in
@@ -48,6 +48,10 @@ fn is_here(name: &str) -> bool {
         "ssh" => super::sshd::is_installed(on_path),
         "user-namespaces" => Command::new("unshare")
             .args(["--user", "--net", "--map-current-user", "true"])
+            .output()
+            .is_ok_and(|ran| ran.status.success()),
+        "pyyaml" => Command::new("python3")
+            .args(["-c", "import yaml"])
             .output()
             .is_ok_and(|ran| ran.status.success()),
         program => on_path(program),

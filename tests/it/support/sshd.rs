@@ -91,6 +91,22 @@ impl Sshd {
         }
     }
 
+    /// Its port of the loopback.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The file of the key that it accepts.
+    pub(crate) fn key(&self) -> PathBuf {
+        self.base.path().join("person")
+    }
+
+    /// What a client knows it by, under this name.
+    pub(crate) fn known_as(&self, name: &str) -> String {
+        let key = fs::read_to_string(self.base.path().join("host.pub")).expect("the host's key");
+        format!("[{name}]:{} {key}", self.port)
+    }
+
     /// The address of the engine behind it.
     pub(crate) fn engine(&self) -> String {
         format!("ssh://127.0.0.1:{}", self.port)

@@ -34,12 +34,15 @@ pub(super) const SYSTEM: [&str; 18] = [
 /// Trees of programs, which a sandbox sees on purpose.
 const PROGRAMS: [&str; 3] = ["/usr", "/opt", "/nix"];
 
-/// Files that only root may read, and engines' own.
-const ROOTS: [&str; 10] = [
+/// Files that only root may read, and engines' own. In `/etc/ssh` the sandbox has settings of its own.
+const ROOTS: [&str; 13] = [
     "/etc/shadow",
     "/etc/gshadow",
     "/etc/sudoers",
-    "/etc/ssh",
+    "/etc/ssh/sshd_config",
+    "/etc/ssh/ssh_host_ecdsa_key",
+    "/etc/ssh/ssh_host_ed25519_key",
+    "/etc/ssh/ssh_host_rsa_key",
     "/etc/docker",
     "/var/lib/docker",
     "/var/lib/containers",

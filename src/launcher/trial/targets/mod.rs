@@ -20,6 +20,7 @@ use super::super::session::{Launch, Runtime};
 use super::Depth;
 use super::ground::Ground;
 use super::listeners::Listeners;
+use crate::api::enclosure::SOCKS5_VARIABLE;
 use crate::api::{PolicyDocument, RuleGroup, Targets};
 use crate::policy::{Origin, Verdict};
 use crate::session::discover;
@@ -140,7 +141,7 @@ fn elsewhere(targets: &mut Targets, process: Option<i32>) {
 
 /// What a sandboxed command has when nobody passes anything on. `HOSTNAME` and `container` are
 /// engines' own.
-const VARIABLES: [&str; 13] = [
+const VARIABLES: [&str; 15] = [
     "http_proxy",
     "HTTP_PROXY",
     "https_proxy",
@@ -149,6 +150,8 @@ const VARIABLES: [&str; 13] = [
     "ALL_PROXY",
     "no_proxy",
     "NO_PROXY",
+    SOCKS5_VARIABLE,
+    "GIT_CONFIG_SYSTEM",
     "HOME",
     "PATH",
     "TERM",

@@ -1658,13 +1658,17 @@ _vibepit() {
             return 0
             ;;
         vibepit__subcmd__man)
-            opts="-v -q -h --dir --json --color --verbose --quiet --help"
+            opts="-v -q -h --dir --manpath --json --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --manpath)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

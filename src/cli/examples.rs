@@ -260,8 +260,10 @@ pub(super) const MAN: &str = "\
 Examples:
   Read the manual without installing it:
       vibepit man | man -l -
+  What is promised, and which test keeps it:
+      vibepit man security | man -l -
   Install every page:
-      vibepit man --dir ~/.local/share/man/man1";
+      vibepit man --manpath ~/.local/share/man";
 
 pub(super) const PROXY: &str = "\
 Examples:

@@ -1,7 +1,8 @@
 //! `man`: the manual pages. What can be typed, and the examples, come from the arguments' own
 //! definitions; what else there is to know is written by hand, in roff, in `man/*.1.in`, and
-//! stands between the two.
+//! stands between the two. Pages that are about no command are written by hand but for their title.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Command, CommandFactory};
@@ -25,35 +26,91 @@ const WRITTEN: [(&str, &str); 3] = [
     ),
 ];
 
+/// The pages that are about no command: name, section, what man(1) heads them with, and all of it.
+const ABOUT: [(&str, char, &str, &str); 3] = [
+    (
+        "vibepit-config",
+        '5',
+        "File Formats",
+        include_str!("../../man/vibepit-config.5.in"),
+    ),
+    (
+        "vibepit-api",
+        '7',
+        "Miscellaneous Information",
+        include_str!("../../man/vibepit-api.7.in"),
+    ),
+    (
+        "vibepit-security",
+        '7',
+        "Miscellaneous Information",
+        include_str!("../../man/vibepit-security.7.in"),
+    ),
+];
+
+/// What stands in the foot of every page.
+const SOURCE: &str = concat!("vibepit ", env!("CARGO_PKG_VERSION"));
+
 /// How far the commands of [`super::examples`] are indented, and what is said about them.
 const COMMAND_INDENT: &str = "      ";
 const TEXT_INDENT: &str = "  ";
 
-/// A manual page: its name, without the section, and its roff.
+/// A manual page.
 struct Page {
     name: String,
+    section: char,
     roff: String,
+}
+
+impl Page {
+    fn file(&self) -> String {
+        format!("{}.{}", self.name, self.section)
+    }
+
+    /// Whether this is what somebody calls it: `vibepit-api`, `vibepit-api.7`, `api` or `api.7`.
+    fn is_called(&self, name: &str) -> bool {
+        let file = self.file();
+        [&self.name, &file]
+            .into_iter()
+            .any(|own| own == name || own.strip_prefix("vibepit-") == Some(name))
+    }
 }
 
 pub(super) fn run(args: &ManArgs, out: &Output) -> Result<ExitCode, Failure> {
     let pages = pages()?;
-    let Some(dir) = &args.dir else {
-        out.raw(pages[0].roff.as_bytes())?;
-        return Ok(ExitCode::SUCCESS);
-    };
-    let cannot_write = |path: &std::path::Path| {
-        let path = path.display().to_string();
-        move |error| Failure::failed(format!("cannot write {path}: {error}"))
-    };
-    std::fs::create_dir_all(dir).map_err(cannot_write(dir))?;
-    for page in &pages {
-        let path = dir.join(format!("{}.1", page.name));
-        std::fs::write(&path, &page.roff).map_err(cannot_write(&path))?;
+    if let Some(dir) = &args.dir {
+        pages.iter().try_for_each(|page| write(page, dir))?;
+    } else if let Some(dir) = &args.manpath {
+        let place = |page: &Page| dir.join(format!("man{}", page.section));
+        pages
+            .iter()
+            .try_for_each(|page| write(page, &place(page)))?;
+    } else {
+        let name = args.page.as_deref().unwrap_or("vibepit");
+        let page = pages.iter().find(|page| page.is_called(name));
+        let page = page.ok_or_else(|| {
+            let files: Vec<String> = pages.iter().map(Page::file).collect();
+            Failure::usage(format!(
+                "there is no page {name:?}; there are {}",
+                files.join(", ")
+            ))
+        })?;
+        out.raw(page.roff.as_bytes())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The page of `vibepit` first, then one a command.
+fn write(page: &Page, dir: &Path) -> Result<(), Failure> {
+    let cannot_write = |path: &Path| {
+        let path = path.display().to_string();
+        move |error| Failure::failed(format!("cannot write {path}: {error}"))
+    };
+    std::fs::create_dir_all(dir).map_err(cannot_write(dir))?;
+    let path = dir.join(page.file());
+    std::fs::write(&path, &page.roff).map_err(cannot_write(&path))
+}
+
+/// The page of `vibepit` first, then one a command, then those about no command.
 fn pages() -> Result<Vec<Page>, Failure> {
     // `help` is no command of its own, and would have a page at each level.
     let mut command = Cli::command()
@@ -63,7 +120,21 @@ fn pages() -> Result<Vec<Page>, Failure> {
     command.build();
     let mut pages = Vec::new();
     collect(&command, &mut pages)?;
+    pages.extend(
+        ABOUT
+            .iter()
+            .map(|&(name, section, manual, text)| about(name, section, manual, text)),
+    );
     Ok(pages)
+}
+
+fn about(name: &str, section: char, manual: &str, text: &str) -> Page {
+    let title = format!(".TH {name} {section} \"\" \"{SOURCE}\" \"{manual}\"\n");
+    Page {
+        name: name.to_owned(),
+        section,
+        roff: title + text,
+    }
 }
 
 fn collect(command: &Command, pages: &mut Vec<Page>) -> Result<(), Failure> {
@@ -83,7 +154,7 @@ fn page(command: &Command) -> Result<Page, Failure> {
     Man::new(adapted(command))
         // A date would make the pages of every build differ. An empty argument has to be quoted.
         .date("\"\"")
-        .source(concat!("vibepit ", env!("CARGO_PKG_VERSION")))
+        .source(SOURCE)
         .manual("User Commands")
         .render(&mut generated)?;
     let mut roff = typeset(&String::from_utf8_lossy(&generated));
@@ -93,11 +164,10 @@ fn page(command: &Command) -> Result<Page, Failure> {
     if let Some(text) = command.get_after_long_help() {
         roff.push_str(&typeset(&examples(&text.to_string())));
     }
-    if let Some((parent, _)) = name.rsplit_once('-') {
-        roff.push_str(&see_also(parent));
-    }
+    roff.push_str(&see_also(name));
     Ok(Page {
         name: name.to_owned(),
+        section: '1',
         roff,
     })
 }
@@ -153,14 +223,27 @@ fn examples(text: &str) -> String {
     roff.to_roff().replace('\'', r"\(aq")
 }
 
-fn see_also(parent: &str) -> String {
-    let mut names: Vec<&str> = vec!["vibepit"];
-    names.extend((parent != "vibepit").then_some(parent));
+/// The commands above one, and the pages about what it has to do with: of `vibepit` all of them, of
+/// `vibepit config` the file's.
+fn see_also(name: &str) -> String {
+    let mut pages = Vec::new();
+    let mut above = name;
+    while let Some((parent, _)) = above.rsplit_once('-') {
+        pages.insert(0, (parent, '1'));
+        above = parent;
+    }
+    let concerns = |about: &str| name == "vibepit" || name.starts_with(about);
+    pages.extend(
+        ABOUT
+            .iter()
+            .filter(|(about, ..)| concerns(about))
+            .map(|&(about, section, ..)| (about, section)),
+    );
     let mut roff = Roff::new();
     roff.control("SH", ["SEE ALSO"]);
-    for (at, name) in names.iter().enumerate() {
-        let comma = if at + 1 < names.len() { "," } else { "" };
-        roff.text([bold(*name), roman(format!("(1){comma}"))]);
+    for (at, (page, section)) in pages.iter().enumerate() {
+        let comma = if at + 1 < pages.len() { "," } else { "" };
+        roff.text([bold(*page), roman(format!("({section}){comma}"))]);
     }
     roff.to_roff()
 }
@@ -199,10 +282,33 @@ mod tests {
 
     #[test]
     fn every_command_has_an_example() {
-        for page in pages().unwrap() {
+        let pages = pages().unwrap();
+        for page in pages.iter().filter(|page| page.section == '1') {
             // `config` alone does nothing.
             let group = page.name == "vibepit-config";
             assert_ne!(page.roff.contains(".SH EXAMPLES"), group, "{}", page.name);
+        }
+    }
+
+    #[test]
+    fn a_page_is_called_by_its_name_with_or_without_what_all_have() {
+        let pages = pages().unwrap();
+        let called = |name: &str| {
+            pages
+                .iter()
+                .find(|page| page.is_called(name))
+                .map(Page::file)
+        };
+        for (name, file) in [
+            ("vibepit", Some("vibepit.1")),
+            ("run", Some("vibepit-run.1")),
+            ("vibepit-security", Some("vibepit-security.7")),
+            // The first of two.
+            ("config", Some("vibepit-config.1")),
+            ("config.5", Some("vibepit-config.5")),
+            ("pit", None),
+        ] {
+            assert_eq!(called(name).as_deref(), file, "{name}");
         }
     }
 

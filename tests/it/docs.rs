@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::openapi_schema::Described;
 use crate::support::{Home, Ran, require};
 
 /// The repository.
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 #[track_caller]
-fn read(path: impl AsRef<Path>) -> String {
+pub(crate) fn read(path: impl AsRef<Path>) -> String {
     let path = root().join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -26,7 +27,7 @@ fn pages(dir: &Path) -> BTreeMap<String, String> {
         (name.into_owned(), path)
     });
     files
-        .filter(|(name, _)| name.ends_with(".1"))
+        .filter(|(name, _)| [".1", ".5", ".7"].iter().any(|end| name.ends_with(end)))
         .map(|(name, path)| (name, fs::read_to_string(path).expect("a page")))
         .collect()
 }
@@ -37,11 +38,30 @@ fn the_manual_pages_are_those_of_this_binary() {
     let made = home.home().join("man");
     home.cli(&["man", "--dir", &made.to_string_lossy()]).ok();
     let (made, committed) = (pages(&made), pages(&root().join("man")));
-    let how = "to make them anew: rm man/*.1 && cargo run -- man --dir man";
+    let how = "to make them anew: rm man/*.[157] && cargo run -- man --dir man";
     assert!(made.keys().eq(committed.keys()), "{how}");
     for (name, page) in made {
         assert!(page == committed[&name], "man/{name} is out of date; {how}");
     }
+}
+
+#[test]
+fn a_page_is_printed_by_its_name_and_each_is_put_where_man_looks_for_it() {
+    let home = Home::new();
+    let made = home.home().join("share");
+    home.cli(&["man", "--manpath", &made.to_string_lossy()])
+        .ok();
+    for (name, file) in [
+        ("config", "man1/vibepit-config.1"),
+        ("config.5", "man5/vibepit-config.5"),
+        ("vibepit-security", "man7/vibepit-security.7"),
+    ] {
+        let page = fs::read_to_string(made.join(file)).expect("the page");
+        assert!(home.cli(&["man", name]).ok() == page, "{file}");
+    }
+    let ran = home.cli(&["man", "poetry"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("vibepit-api.7"), "{ran:?}");
 }
 
 #[test]
@@ -129,13 +149,102 @@ fn the_manual_has_every_key_of_the_configuration_and_no_other() {
         .and_then(|line| line.split_once("there are "));
     let (_, list) = list.unwrap_or_else(|| panic!("{ran:?}"));
     let known: BTreeSet<&str> = list.split(", ").collect();
-    let page = read("man/vibepit.1.in");
+    let page = read("man/vibepit-config.5.in");
     let described = page
         .lines()
         .filter_map(|line| line.strip_prefix(".BR ")?.split_once(" \" ("))
         .map(|(key, _)| key)
         .collect();
     assert_eq!(known, described);
+}
+
+#[test]
+fn the_configuration_that_the_manual_shows_can_be_used() {
+    let home = Home::new();
+    let examples = section("man/vibepit-config.5.in", "EXAMPLES");
+    let shown: String = unset(&examples)
+        .filter(|line| !line.starts_with('.'))
+        .map(|line| line + "\n")
+        .collect();
+    assert!(shown.contains("notify_command"), "{shown}");
+    let file = home.write_config(&shown);
+    home.cli(&["config", "check", &file.to_string_lossy()]).ok();
+}
+
+#[test]
+fn the_manual_has_every_reason_and_no_other() {
+    let described = Described::api();
+    let known = described.schemas()["Reason"]["enum"].clone();
+    let known: BTreeSet<String> = serde_json::from_value(known).expect("words");
+    let section = section("man/vibepit.1.in", "REASONS");
+    let names = section.split(".TP\n").skip(1).flat_map(|item| {
+        let heading = item.lines().next().expect("a heading");
+        let words = heading.split([' ', '"', ',']).skip(1);
+        words.filter(|word| !word.is_empty()).map(str::to_owned)
+    });
+    assert_eq!(names.collect::<BTreeSet<_>>(), known);
+}
+
+#[test]
+fn the_page_of_the_api_has_every_call_with_what_it_takes_and_no_other() {
+    let described = Described::api();
+    let calls = items("man/vibepit-api.7.in", "CALLS");
+    let named: BTreeSet<(String, String)> = calls
+        .keys()
+        .filter_map(|call| call.split_once(' '))
+        .map(|(method, path)| (method.to_owned(), path.to_owned()))
+        .collect();
+    assert_eq!(named, described.operations());
+    for (call, text) in &calls {
+        let (method, path) = call.split_once(' ').expect("a call");
+        let words: BTreeSet<&str> = text
+            .split(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c))
+            .collect();
+        for name in described.words(method, path) {
+            assert!(words.contains(name.as_str()), "{call} takes {name}");
+        }
+    }
+}
+
+#[test]
+fn the_page_of_the_api_has_every_event_and_no_other() {
+    let described = Described::api();
+    let events = items("man/vibepit-api.7.in", "EVENTS");
+    let named: BTreeSet<&str> = events.keys().map(String::as_str).collect();
+    assert_eq!(named, described.events());
+}
+
+#[test]
+fn every_promise_names_tests_that_are_there() {
+    let page = "man/vibepit-security.7.in";
+    let promises = section(page, "PROMISES");
+    let promises: Vec<&str> = promises.split(".TP\n").skip(1).collect();
+    assert!(promises.len() > 20, "{}", promises.len());
+    for promise in promises {
+        let tests: Vec<&str> = promise
+            .lines()
+            .filter(|line| line.starts_with("tests/"))
+            .collect();
+        assert!(!tests.is_empty(), "no test keeps: {promise}");
+        for test in tests {
+            let (file, name) = test.split_once(", ").expect("a file and a name");
+            assert!(has_test(&read(file), name), "there is no {test}");
+        }
+    }
+}
+
+#[test]
+fn a_test_is_one_only_if_it_is_marked_so() {
+    let text =
+        "#[test]\nfn one() {}\n\n#[test]\n#[cfg(unix)]\npub(super) fn two() {\n}\nfn three() {}";
+    for (name, is_there) in [
+        ("one", true),
+        ("two", true),
+        ("three", false),
+        ("on", false),
+    ] {
+        assert_eq!(has_test(text, name), is_there, "{name}");
+    }
 }
 
 #[test]
@@ -198,6 +307,48 @@ fn needed(dir: &Path) -> Vec<String> {
     names
 }
 
+/// A section of a page that is written by hand.
+#[track_caller]
+fn section(page: &str, heading: &str) -> String {
+    let text = read(page);
+    let sections = text.split(".SH ").skip(1);
+    let mut headed =
+        sections.filter_map(|section| section.strip_prefix(heading)?.strip_prefix('\n'));
+    headed.next().expect("the section").to_owned()
+}
+
+/// The items of such a section: what each is about, and what is said of it.
+#[track_caller]
+fn items(page: &str, heading: &str) -> BTreeMap<String, String> {
+    let section = unset(&section(page, heading))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let items = section.split(".TP\n.B ").skip(1);
+    items
+        .filter_map(|item| item.split_once('\n'))
+        .map(|(about, text)| (about.to_owned(), text.to_owned()))
+        .collect()
+}
+
+/// Lines of roff, with the characters in them that are escaped.
+fn unset(roff: &str) -> impl Iterator<Item = String> {
+    roff.lines().map(|line| line.replace("\\-", "-"))
+}
+
+/// Whether a test of this name is in a source.
+fn has_test(source: &str, name: &str) -> bool {
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    let head = format!("fn {name}(");
+    lines.iter().enumerate().any(|(at, line)| {
+        let above = lines[..at].iter().rev();
+        line.split_once(&head)
+            .is_some_and(|(before, _)| before.is_empty() || before.ends_with(' '))
+            && above
+                .take_while(|line| line.starts_with("#["))
+                .any(|line| ["#[test]", "#[tokio::test]"].contains(line))
+    })
+}
+
 /// The README's fenced blocks of one language, joined.
 fn fenced(language: &str) -> String {
     let readme = read("README.md");
@@ -220,7 +371,7 @@ fn subcommands(help: &str) -> Vec<String> {
 
 /// Lets the binary itself judge the arguments: it reads them in order, up to `--help`.
 #[track_caller]
-fn can_be_typed(commands: &[Vec<String>]) {
+pub(crate) fn can_be_typed(commands: &[Vec<String>]) {
     let home = Home::new();
     for command in commands {
         let mut arguments = command.clone();
@@ -233,7 +384,7 @@ fn can_be_typed(commands: &[Vec<String>]) {
 
 /// The arguments of every `vibepit` in lines of shell, whether it is started by its name or by
 /// `cargo run`.
-fn commands(shell: &str) -> Vec<Vec<String>> {
+pub(crate) fn commands(shell: &str) -> Vec<Vec<String>> {
     let started = |words: Vec<String>| {
         let at = words.iter().position(|word| word == "vibepit");
         let cargo = words.starts_with(&["cargo".to_owned(), "run".to_owned()]);

@@ -35,6 +35,7 @@ mod docker_prompt;
 mod docker_rootless;
 mod docker_walls;
 mod docs;
+mod docs_recording;
 mod doctor;
 mod doors;
 mod everywhere;

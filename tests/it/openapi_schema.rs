@@ -114,6 +114,19 @@ impl Described {
         self.faults(schema, body).is_empty()
     }
 
+    /// The names of all that a request can say beside its path: in the query, in fields, in the body.
+    pub(crate) fn words(&self, method: &str, path: &str) -> Vec<String> {
+        let operation = &self.paths()[path][method.to_lowercase()];
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let named = parameters
+            .filter(|parameter| parameter["in"] != "path")
+            .filter_map(|parameter| parameter["name"].as_str());
+        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        let fields = self.resolved(schema)["properties"].as_object();
+        let fields = fields.into_iter().flat_map(Map::keys).map(String::as_str);
+        named.chain(fields).map(str::to_owned).collect()
+    }
+
     #[track_caller]
     fn fits(&self, what: &str, schema: &Value, value: &Value) {
         let faults = self.faults(schema, value);

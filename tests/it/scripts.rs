@@ -163,6 +163,7 @@ fn the_linter_finds_nothing_in_a_shell_script() {
     for name in [
         ".ci/run",
         "contrib/bench/run",
+        "contrib/docs/record",
         "contrib/scripts/vibepit-choose",
         "contrib/scripts/vibepit-notify",
         "contrib/scripts/vibepit-pending-count",

@@ -288,7 +288,7 @@ pub(super) enum Command {
     /// Print a completion script for a shell.
     #[command(after_long_help = examples::COMPLETIONS)]
     Completions(CompletionsArgs),
-    /// Print the manual page, or write every page to a directory.
+    /// Print a manual page, or write every page to a directory.
     #[command(after_long_help = examples::MAN)]
     Man(ManArgs),
     /// Run the proxy without a sandbox, in the foreground.
@@ -447,9 +447,15 @@ pub(super) struct CompletionsArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
+    /// The page to print, such as `security` or `config.5`; without it that of `vibepit`.
+    #[arg(value_name = "PAGE", conflicts_with_all = ["dir", "manpath"])]
+    pub(super) page: Option<String>,
     /// Write every page into this directory, which is made if it is not there.
     #[arg(long, value_name = "DIR")]
     pub(super) dir: Option<PathBuf>,
+    /// Write every page where man(1) looks for it below this directory: in man1, man5 and man7.
+    #[arg(long, value_name = "DIR", conflicts_with = "dir")]
+    pub(super) manpath: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

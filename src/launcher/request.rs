@@ -151,11 +151,16 @@ impl CannotRun {
             _ if message.contains("not found") || message.contains("no such file") => 127,
             _ => return None,
         };
+        Some(Self::with(command, exit_code))
+    }
+
+    /// With the code that a shell would exit with.
+    pub(crate) fn with(command: &str, exit_code: i64) -> Self {
         let why = match exit_code {
             126 => "it is not executable",
             _ => "there is no such program",
         };
-        Some(Self::because(command, exit_code, why))
+        Self::because(command, exit_code, why)
     }
 
     /// Reads what an engine's init says of a command. Only what it ends with is looked at: the rest

@@ -9,9 +9,25 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// A process's number, and what a terminal makes of the end of the line: it has at most ten digits.
 const LINE: usize = 12;
 
+/// What a command said first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Announced {
+    /// The number of its process in the sandbox.
+    Process(u32),
+    /// It cannot be run: what a shell exits with then.
+    Cannot(i64),
+    /// Nothing of that.
+    Nothing,
+}
+
+/// Says whether the command can be run, then which process it is, and becomes it.
+const SCRIPT: &str = "command -v \"$1\" >/dev/null 2>&1 || \
+                      { [ -e \"$1\" ] && echo !126 || echo !127; exit 1; }; \
+                      echo $$; exec \"$@\"";
+
 /// The command behind a shell, which becomes it once it has said its number.
 pub(super) fn command(command: &[String]) -> Vec<String> {
-    let shell = ["/bin/sh", "-c", "echo $$; exec \"$@\"", "sh"];
+    let shell = ["/bin/sh", "-c", SCRIPT, "sh"];
     let shell = shell.into_iter().map(str::to_owned);
     shell.chain(command.iter().cloned()).collect()
 }
@@ -29,7 +45,7 @@ pub(super) fn kill(signal: &str, pid: u32) -> Vec<String> {
 pub(super) async fn take<R: AsyncRead + Unpin>(
     mut output: R,
     terminal: bool,
-) -> io::Result<(impl AsyncRead + Unpin + use<R>, Option<u32>)> {
+) -> io::Result<(impl AsyncRead + Unpin + use<R>, Announced)> {
     let mut errors = Vec::new();
     let mut taken = Vec::new();
     // Of a terminal there is one stream without frames.
@@ -52,7 +68,7 @@ pub(super) async fn take<R: AsyncRead + Unpin>(
         },
     };
     let head = taken.len();
-    let mut pid = None;
+    let mut said = Announced::Nothing;
     while left > 0 && taken.len() < head + LINE {
         let mut byte = [0];
         if output.read(&mut byte).await? == 0 {
@@ -61,18 +77,18 @@ pub(super) async fn take<R: AsyncRead + Unpin>(
         left -= 1;
         taken.push(byte[0]);
         if byte[0] == b'\n' {
-            pid = read(&taken[head..]);
+            said = read(&taken[head..]);
             break;
         }
     }
-    let before = match pid {
-        None => taken,
-        Some(_) if terminal || left == 0 => Vec::new(),
+    let before = match said {
+        Announced::Nothing => taken,
+        _ if terminal || left == 0 => Vec::new(),
         // The rest of the frame, as a frame of its own.
-        Some(_) => [&STDOUT[..], &(left as u32).to_be_bytes()].concat(),
+        _ => [&STDOUT[..], &(left as u32).to_be_bytes()].concat(),
     };
     errors.extend(before);
-    Ok((io::Cursor::new(errors).chain(output), pid))
+    Ok((io::Cursor::new(errors).chain(output), said))
 }
 
 /// How a frame of standard output begins ([`Demux`](super::super::attach::Demux)).
@@ -107,11 +123,20 @@ async fn frame(output: &mut (impl AsyncRead + Unpin), taken: &mut Vec<u8>) -> io
     })
 }
 
-fn read(line: &[u8]) -> Option<u32> {
-    let digits = str::from_utf8(line).ok()?.trim_end();
-    let number = digits.bytes().all(|byte| byte.is_ascii_digit());
-    // The first process of the sandbox is not the command.
-    digits.parse().ok().filter(|pid| number && *pid > 1)
+fn read(line: &[u8]) -> Announced {
+    let Ok(line) = str::from_utf8(line) else {
+        return Announced::Nothing;
+    };
+    match line.trim_end() {
+        "!126" => Announced::Cannot(126),
+        "!127" => Announced::Cannot(127),
+        digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => match digits.parse() {
+            // The first process of the sandbox is not the command.
+            Ok(pid @ 2..) => Announced::Process(pid),
+            _ => Announced::Nothing,
+        },
+        _ => Announced::Nothing,
+    }
 }
 
 #[cfg(test)]
@@ -123,24 +148,38 @@ mod tests {
         [&[stream, 0, 0, 0], &length[..], content].concat()
     }
 
-    async fn taken(output: &[u8], terminal: bool) -> (Option<u32>, Vec<u8>) {
-        let (mut output, pid) = take(output, terminal).await.unwrap();
+    async fn taken(output: &[u8], terminal: bool) -> (Announced, Vec<u8>) {
+        let (mut output, said) = take(output, terminal).await.unwrap();
         let mut rest = Vec::new();
         output.read_to_end(&mut rest).await.unwrap();
-        (pid, rest)
+        (said, rest)
     }
 
     #[tokio::test]
     async fn the_line_is_taken_off_and_nothing_else() {
         let after = frame(2, b"err");
         let whole = [frame(1, b"42\n"), after.clone()].concat();
-        assert_eq!(taken(&whole, false).await, (Some(42), after.clone()));
+        assert_eq!(
+            taken(&whole, false).await,
+            (Announced::Process(42), after.clone())
+        );
         let overtaken = [after.clone(), frame(1, b"42\n")].concat();
-        assert_eq!(taken(&overtaken, false).await, (Some(42), after.clone()));
+        assert_eq!(
+            taken(&overtaken, false).await,
+            (Announced::Process(42), after.clone())
+        );
+        let cannot = frame(1, b"!127\n");
+        assert_eq!(
+            taken(&cannot, false).await,
+            (Announced::Cannot(127), Vec::new())
+        );
         let joined = [frame(1, b"42\nout\n"), after.clone()].concat();
         let expected = [frame(1, b"out\n"), after].concat();
-        assert_eq!(taken(&joined, false).await, (Some(42), expected));
-        let expected = (Some(4_194_304), b"$ ".to_vec());
+        assert_eq!(
+            taken(&joined, false).await,
+            (Announced::Process(42), expected)
+        );
+        let expected = (Announced::Process(4_194_304), b"$ ".to_vec());
         assert_eq!(taken(b"4194304\r\n$ ", true).await, expected);
     }
 
@@ -154,12 +193,18 @@ mod tests {
             "7",
         ] {
             let framed = frame(1, content.as_bytes());
-            assert_eq!(taken(&framed, false).await, (None, framed));
+            assert_eq!(taken(&framed, false).await, (Announced::Nothing, framed));
             let plain = content.as_bytes();
-            assert_eq!(taken(plain, true).await, (None, plain.to_vec()));
+            assert_eq!(
+                taken(plain, true).await,
+                (Announced::Nothing, plain.to_vec())
+            );
         }
         for output in [&frame(2, b"42\n")[..], b"", b"\x01\0\0"] {
-            assert_eq!(taken(output, false).await, (None, output.to_vec()));
+            assert_eq!(
+                taken(output, false).await,
+                (Announced::Nothing, output.to_vec())
+            );
         }
     }
 

@@ -20,7 +20,7 @@ use super::super::engine::{Engine, Kind};
 use super::super::job::{Control, Job, Kill, Output, Spec};
 use super::super::request::CannotRun;
 use super::super::signals::Signal;
-use super::announced;
+use super::announced::{self, Announced};
 use super::exec::{ASK_AGAIN_FAR, TRIES_FAR, no_answer};
 
 /// An engine closes a command's streams a moment before it knows of its end, and not every engine
@@ -91,8 +91,15 @@ pub(super) async fn start(engine: &Engine, container: &str, spec: &Spec) -> Resu
     let (output, process): (Box<dyn AsyncRead + Send + Unpin>, _) = match far {
         true => {
             let taken = timeout(START, announced::take(output, terminal)).await;
-            let (output, pid) =
+            let (output, said) =
                 taken.context("the image's /bin/sh does not start the command")??;
+            let pid = match said {
+                Announced::Cannot(exit_code) => {
+                    return Err(CannotRun::with(command, exit_code).into());
+                }
+                Announced::Process(pid) => Some(pid),
+                Announced::Nothing => None,
+            };
             (Box::new(output), Process::Far(pid))
         }
         false => (Box::new(output), Process::Near),
@@ -275,19 +282,6 @@ impl Control for Further {
 
     fn wait(&self) -> BoxFuture<'_, Result<i64>> {
         Box::pin(self.exit_code())
-    }
-
-    fn explain(&self, exit_code: i64) -> BoxFuture<'_, Option<String>> {
-        // The engine writes what the runtime says into the command's output.
-        let missing = matches!(exit_code, 126 | 127);
-        let sentence = missing.then(|| {
-            format!(
-                "{:?} ended with {exit_code}, which often means that there is no such program, or \
-                 that it is not executable",
-                self.command
-            )
-        });
-        Box::pin(std::future::ready(sentence))
     }
 }
 

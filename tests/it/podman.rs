@@ -150,7 +150,7 @@ fn leaves_nothing_when_it_is_killed(person: &Person) {
     let pruned = person.cli(&["prune"]);
     assert_eq!(pruned.code, Some(0), "{pruned:?}");
     assert!(pruned.stdout.contains("-sandbox"), "{pruned:?}");
-    assert!(pruned.stderr.contains("home volumes stay"), "{pruned:?}");
+    assert!(pruned.stderr.contains("homes stay"), "{pruned:?}");
     assert_eq!(person.containers(), [""; 0]);
 }
 

@@ -203,8 +203,10 @@ struct Logs<'p> {
 
 impl<'p> Logs<'p> {
     fn new(since: OffsetDateTime, project: Option<&'p Path>) -> Self {
+        // The logs tell the time to the millisecond, rounded down.
+        let rest = i64::from(since.nanosecond() % 1_000_000);
         Self {
-            since,
+            since: since - time::Duration::nanoseconds(rest),
             project,
             used: HashSet::new(),
             young: HashSet::new(),

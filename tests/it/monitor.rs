@@ -48,8 +48,7 @@ fn one_key_lets_a_held_request_go_on_and_another_takes_that_back() {
     assert!(seen.contains("u takes it back"), "{seen}");
     assert_eq!(client.head().status(), 200);
     proxy.tunnel(&target);
-    screen.press(&["u"]);
-    screen.shows(|seen| seen.contains("is taken back"));
+    decides(&mut screen, "u", "is taken back");
     assert_eq!(proxy.read("/rules")["rules"], json!([]));
     let (_client, _) = held(&proxy, &target);
     decides(&mut screen, "d", "denied once");

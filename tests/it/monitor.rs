@@ -48,17 +48,24 @@ fn one_key_lets_a_held_request_go_on_and_another_takes_that_back() {
     assert!(seen.contains("u takes it back"), "{seen}");
     assert_eq!(client.head().status(), 200);
     proxy.tunnel(&target);
-    // By then the key before is long ago.
     screen.shows(|seen| seen.contains("2 times"));
-    screen.press(&["u"]);
-    screen.shows(|seen| seen.contains("is taken back"));
+    // Keys that follow each other faster than a person types decide nothing, and nothing on the
+    // screen moves by which they could be kept apart: looking at it takes long enough.
+    let taken_back = (0..20).any(|_| {
+        let looked = (0..10).any(|_| screen.screen().contains("is taken back"));
+        if !looked {
+            screen.press(&["u"]);
+        }
+        looked
+    });
+    assert!(taken_back, "{}", screen.screen());
     assert_eq!(proxy.read("/rules")["rules"], json!([]));
     let (_client, _) = held(&proxy, &target);
     decides(&mut screen, "d", "denied once");
     screen.press(&["2"]);
     screen.shows(|seen| seen.contains("denied_by_person"));
     screen.press(&["q"]);
-    screen.shows(|seen| seen.contains("ended with 0"));
+    screen.shows(|seen| seen.contains("ended with 0") || seen.contains("Pane is dead (status 0"));
 }
 
 #[test]

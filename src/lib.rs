@@ -9,6 +9,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod inside;
+pub mod kept;
 pub mod launcher;
 pub mod monitor;
 pub mod overview;

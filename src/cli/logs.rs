@@ -1,10 +1,9 @@
 //! `logs`.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use crate::api::{Event, LogEntry};
-use crate::client::{Client, ClientError};
+use crate::client::{AGAIN, Client, ClientError};
 use crate::policy::Verdict;
 
 use super::args::{LogsArgs, Reach};
@@ -12,8 +11,6 @@ use super::failure::Failure;
 use super::output::{Output, Tone, printable};
 use super::reach::client;
 
-/// How long to wait before a broken stream is taken up again.
-const AGAIN: Duration = Duration::from_millis(500);
 /// How often in a row that may bring nothing new.
 const ATTEMPTS: u32 = 20;
 

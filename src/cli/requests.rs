@@ -2,13 +2,9 @@
 //! that breaks is taken up again where it was.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use crate::api::Event;
-use crate::client::{Client, ClientError, EventReader};
-
-/// How long to wait before a broken stream is taken up again.
-const AGAIN: Duration = Duration::from_millis(500);
+use crate::client::{AGAIN, Client, ClientError, EventReader};
 
 /// Follows the events of one session.
 pub(super) struct Requests<'c> {

@@ -8,6 +8,8 @@ mod error;
 mod events;
 mod saves;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -29,6 +31,9 @@ pub use self::saves::Saves;
 
 /// As much of an answer as is read into memory: a million rules are larger, and are an error.
 const ANSWER_MAX: usize = 256 * 1024 * 1024;
+
+/// How long to wait before a stream of events that broke off is taken up again.
+pub const AGAIN: Duration = Duration::from_millis(500);
 
 /// Speaks to one control plane.
 pub struct Client {

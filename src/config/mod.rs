@@ -3,11 +3,13 @@
 
 pub mod agents;
 mod file;
-mod kept;
 mod paths;
 mod project;
 mod toml;
 pub mod tools;
+
+/// More than any of the small files has that are kept.
+const BYTES_MAX: u64 = 1024 * 1024;
 
 pub use file::{Config, ConfigError, Unlisted, patience};
 pub use paths::{

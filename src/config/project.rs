@@ -6,8 +6,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::kept;
+use super::BYTES_MAX;
 use super::paths::{PathError, kept_dir, project_slug, state_dir};
+use crate::kept;
 use crate::policy::{NoPreset, PresetName};
 
 /// Project settings as they were trusted.
@@ -106,7 +107,7 @@ fn file(kind: &str, project: &Path) -> Result<PathBuf, KeptError> {
 
 fn read(kind: &str, project: &Path) -> Result<(PathBuf, Option<String>), KeptError> {
     let path = file(kind, project)?;
-    match kept::read(&path) {
+    match kept::read(&path, BYTES_MAX) {
         Ok(text) => Ok((path, text)),
         Err(error) => Err(KeptError::File { path, error }),
     }
@@ -114,7 +115,7 @@ fn read(kind: &str, project: &Path) -> Result<(PathBuf, Option<String>), KeptErr
 
 fn write(kind: &str, project: &Path, text: &str) -> Result<PathBuf, KeptError> {
     let path = kept_dir(kind)?.join(project_slug(project));
-    match kept::write(&path, text) {
+    match kept::replace(&path, text.as_bytes()) {
         Ok(()) => Ok(path),
         Err(error) => Err(KeptError::File { path, error }),
     }

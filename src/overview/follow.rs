@@ -1,17 +1,13 @@
 //! One session, followed for as long as it is there: first everything, then what happens.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::{Update, Whole};
 use crate::api::{Event, LogEntry};
-use crate::client::{Client, ClientError};
+use crate::client::{AGAIN, Client, ClientError};
 use crate::session::SessionId;
-
-/// How long to wait before a session that does not answer is asked again.
-const AGAIN: Duration = Duration::from_millis(500);
 
 /// Decisions that are read at the start; older ones are in `vibepit logs`.
 const LINES: usize = 1000;

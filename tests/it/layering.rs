@@ -18,6 +18,11 @@ const ROOMS: &[Room] = &[
         why: "it is pure: what may be reached is decided without knowing who asks",
     },
     Room {
+        name: "kept",
+        may_name: &[],
+        why: "it reads and replaces files, whatever is in them",
+    },
+    Room {
         name: "transport",
         may_name: &[],
         why: "it connects two ends and knows not a word of what is said",
@@ -39,12 +44,12 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "config",
-        may_name: &["policy"],
+        may_name: &["kept", "policy"],
         why: "it reads files; what is done with them is for others",
     },
     Room {
         name: "proxy",
-        may_name: &["policy", "api", "transport"],
+        may_name: &["kept", "policy", "api", "transport"],
         why: "it runs next to the sandbox: what runs on the host shares api with it, and no more",
     },
     Room {
@@ -59,7 +64,15 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "launcher",
-        may_name: &["session", "config", "client", "policy", "api", "transport"],
+        may_name: &[
+            "kept",
+            "session",
+            "config",
+            "client",
+            "policy",
+            "api",
+            "transport",
+        ],
         why: "it runs on the host: what runs next to the sandbox shares api with it, and no more \
               (over transport, descriptors go to the proxy and to the inside of a sandbox)",
     },
@@ -81,6 +94,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "cli",
         may_name: &[
+            "kept",
             "policy",
             "transport",
             "api",

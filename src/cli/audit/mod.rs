@@ -16,9 +16,9 @@ use super::args::AuditArgs;
 use super::failure::Failure;
 use super::output::{Output, printable};
 use crate::config;
+use crate::proxy::Watch;
 
-/// How often files are looked at while following: they grow by a line at a time, and who reads
-/// along is a person.
+/// How soon files are looked at again where nothing can be watched, as before the first session.
 const LOOK: Duration = Duration::from_millis(250);
 
 pub(super) async fn run(args: AuditArgs, out: &Output) -> Result<ExitCode, Failure> {
@@ -30,7 +30,11 @@ pub(super) async fn run(args: AuditArgs, out: &Output) -> Result<ExitCode, Failu
         (args.event.is_empty() || args.event.iter().any(|one| one == event))
             && since.is_none_or(|since| moment(line) >= Some(since))
     };
+    let mut watch = None;
     loop {
+        if args.follow && watch.is_none() {
+            watch = Watch::below(&directory).ok();
+        }
         let news = reader.next(wanted).map_err(|error| {
             Failure::failed(format!("cannot read {}: {error}", directory.display()))
         })?;
@@ -53,7 +57,10 @@ pub(super) async fn run(args: AuditArgs, out: &Output) -> Result<ExitCode, Failu
         if !args.follow {
             return Ok(ExitCode::SUCCESS);
         }
-        tokio::time::sleep(LOOK).await;
+        match &mut watch {
+            Some(watch) => drop(watch.changed().await),
+            None => tokio::time::sleep(LOOK).await,
+        }
     }
 }
 

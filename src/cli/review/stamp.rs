@@ -2,10 +2,7 @@
 //! counts as never, and then more is shown and nothing less.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::fs;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -13,6 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::config;
+use crate::kept;
 
 const FILE: &str = "reviewed.json";
 /// Projects that are remembered; those of the longest time ago go first.
@@ -56,28 +54,7 @@ pub(super) fn reviewed(projects: &[Option<&str>], at: OffsetDateTime) -> anyhow:
         };
         stamps.projects.remove(&oldest);
     }
-    write(&directory, &serde_json::to_vec(&stamps)?)
-        .with_context(|| format!("{} cannot be written", directory.join(FILE).display()))
-}
-
-/// A reader sees the old file or the new one, and so does whoever looks after a crash.
-fn write(directory: &Path, text: &[u8]) -> io::Result<()> {
-    let temporary = directory.join(format!("{FILE}.{}", std::process::id()));
-    let _ = fs::remove_file(&temporary);
-    let fill = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(&temporary, directory.join(FILE))
-    };
-    if let Err(error) = fill() {
-        let _ = fs::remove_file(&temporary);
-        return Err(error);
-    }
-    // The name is on the disk once its directory is (fsync(2)).
-    File::open(directory)?.sync_all()
+    let path = directory.join(FILE);
+    kept::replace(&path, &serde_json::to_vec(&stamps)?)
+        .with_context(|| format!("{} cannot be written", path.display()))
 }

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{AgentsError, LoginFile, directory, kept, position};
+use super::{AgentsError, LoginFile, directory, position};
+use crate::config::BYTES_MAX;
+use crate::kept;
 
 /// What becomes of a file in an agent's sandboxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -44,7 +46,7 @@ impl Answers {
     /// When the file cannot be read, or somebody else has written into it.
     pub fn read() -> Result<Self, AgentsError> {
         let path = file()?;
-        let read = kept::read(&path).map_err(|error| AgentsError::File {
+        let read = kept::read(&path, BYTES_MAX).map_err(|error| AgentsError::File {
             path: path.clone(),
             error,
         })?;
@@ -85,7 +87,7 @@ impl Answers {
             .recursive(true)
             .mode(0o700)
             .create(directory()?)
-            .and_then(|()| kept::write(&path, &self.text()));
+            .and_then(|()| kept::replace(&path, self.text().as_bytes()));
         match written {
             Ok(()) => Ok(path),
             Err(error) => Err(AgentsError::File { path, error }),

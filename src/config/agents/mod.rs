@@ -12,8 +12,9 @@ use std::str::FromStr;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::kept;
+use super::BYTES_MAX;
 use super::paths::{PathError, config_file};
+use crate::kept;
 use crate::policy::PresetName;
 
 pub use self::answers::{Answer, Answers};
@@ -159,7 +160,7 @@ pub fn agents() -> Result<Vec<Agent>, AgentsError> {
             let why = "an agent's name has lower-case letters, digits and hyphens, 32 at most";
             return Err(file_error(&path)(io::Error::other(why)));
         }
-        let text = kept::read(&path).map_err(file_error(&path))?;
+        let text = kept::read(&path, BYTES_MAX).map_err(file_error(&path))?;
         let text = text.unwrap_or_default();
         let mut agent = Agent::parse(&name, &text, &path)?;
         agent.file = Some(path.clone());

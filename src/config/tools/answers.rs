@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Place, Surroundings, Told};
-use crate::config::kept;
+use crate::config::BYTES_MAX;
 use crate::config::paths::kept_dir;
+use crate::kept;
 use crate::policy::{Entry, Tool};
 
 /// How long it holds.
@@ -31,7 +32,7 @@ pub(super) fn kept(tool: Tool, around: &Surroundings) -> Option<Told> {
     let age = fs::symlink_metadata(&path).ok()?.modified().ok()?.elapsed();
     // From the future: the clock was set.
     age.ok().filter(|age| *age < DAY)?;
-    let answer: Answer = serde_json::from_str(&kept::read(&path).ok()??).ok()?;
+    let answer: Answer = serde_json::from_str(&kept::read(&path, BYTES_MAX).ok()??).ok()?;
     let place = |(entry, source)| Place { entry, source };
     (answer.of == fingerprint(tool, around)).then(|| Told {
         places: answer.places.into_iter().map(place).collect(),
@@ -50,7 +51,7 @@ pub(super) fn keep(tool: Tool, around: &Surroundings, told: &Told) {
         places: places.map(|place| (place.entry, place.source)).collect(),
     };
     if let (Some(path), Ok(text)) = (file(tool), serde_json::to_string(&answer)) {
-        let _ = kept::write(&path, &text);
+        let _ = kept::replace(&path, text.as_bytes());
     }
 }
 

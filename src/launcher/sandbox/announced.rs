@@ -20,10 +20,13 @@ pub(super) enum Announced {
     Nothing,
 }
 
-/// Says whether the command can be run, then which process it is, and becomes it.
-const SCRIPT: &str = "command -v \"$1\" >/dev/null 2>&1 || \
-                      { [ -e \"$1\" ] && echo !126 || echo !127; exit 1; }; \
-                      echo $$; exec \"$@\"";
+/// Says whether the command can be run, then which process it is, and becomes it. (`command -v` of
+/// busybox is content with a path that is there.)
+const SCRIPT: &str = "no() { echo \"!$1\"; exit 1; }; \
+                      case $1 in \
+                      */*) [ -e \"$1\" ] || no 127; [ -f \"$1\" ] && [ -x \"$1\" ] || no 126;; \
+                      *) command -v \"$1\" >/dev/null 2>&1 || no 127;; \
+                      esac; echo $$; exec \"$@\"";
 
 /// The command behind a shell, which becomes it once it has said its number.
 pub(super) fn command(command: &[String]) -> Vec<String> {

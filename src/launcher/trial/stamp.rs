@@ -1,9 +1,8 @@
 //! Which runtimes have held: a file in the person's state directory, so that a session does not wait
 //! for a self-attack whose outcome is known. What cannot be read counts as not known.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::super::session::Runtime;
 use crate::config::{self, PathError};
+use crate::kept;
 
 /// The file's name.
 const FILE: &str = "self-test.json";
@@ -115,7 +115,10 @@ impl Stamp {
         });
         let surplus = file.held.len().saturating_sub(MOST);
         file.held.drain(..surplus);
-        write(&path, &file).map_err(|source| StampError::Write { path, source })
+        let written = serde_json::to_vec(&file)
+            .map_err(io::Error::from)
+            .and_then(|text| kept::replace(&path, &text));
+        written.map_err(|source| StampError::Write { path, source })
     }
 }
 
@@ -123,27 +126,6 @@ impl Stamp {
 fn read(path: &std::path::Path) -> Option<File> {
     let file: File = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     (file.version == VERSION).then_some(file)
-}
-
-/// Beside it and over it, so that nobody reads a half of it.
-fn write(path: &std::path::Path, file: &File) -> io::Result<()> {
-    let temporary = path.with_extension(format!("json.{}", std::process::id()));
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .and_then(|mut out| {
-            serde_json::to_writer(&mut out, file)?;
-            out.write_all(b"\n")?;
-            out.sync_all()
-        })
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written
 }
 
 fn kernel() -> String {
@@ -190,7 +172,7 @@ mod tests {
             version: VERSION,
             held: vec![entry],
         };
-        write(&path, &file).unwrap();
+        kept::replace(&path, &serde_json::to_vec(&file).unwrap()).unwrap();
         assert_eq!(read(&path).unwrap().held[0].stamp, stamp("Docker 1"));
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -1,12 +1,7 @@
 //! One file of decisions: what stands in it, and how it is replaced as a whole.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 
-use nix::fcntl::OFlag;
 use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -15,7 +10,7 @@ use toml::Spanned;
 use crate::policy::{Entry, Made, Verdict};
 
 /// No person decides so much; it bounds what a broken file can cost.
-const BYTES_MAX: u64 = 16 * 1024 * 1024;
+pub(super) const BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// What a file says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -144,49 +139,4 @@ fn position(text: &str, at: usize) -> String {
         before.matches('\n').count() + 1,
         before[line_start..].chars().count() + 1
     )
-}
-
-/// Reads a plain file; a link is not followed.
-pub(super) fn read(path: &Path) -> io::Result<String> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlag::O_NOFOLLOW.bits() | OFlag::O_NONBLOCK.bits())
-        .open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a plain file"));
-    }
-    let mut text = String::new();
-    file.take(BYTES_MAX).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-/// Replaces a file as a whole: a reader sees the old one or the new one, and so does whoever
-/// looks after a crash.
-pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
-    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Err(io::Error::other("it is not a plain file"));
-    }
-    // Only whoever holds the lock writes, so that one name will do; a crash may have left it.
-    let temporary = path.with_extension("new");
-    let _ = fs::remove_file(&temporary);
-    let outcome = fill(&temporary, text).and_then(|()| fs::rename(&temporary, path));
-    if outcome.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    outcome?;
-    // The name is on the disk once its directory is (fsync(2)).
-    match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
-fn fill(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }

@@ -20,9 +20,10 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use crate::api::{DecisionsPlace, Saved};
+use crate::kept;
 use crate::policy::{Entry, Made, PresetName, Scope, Verdict};
 
-use self::file::{Content, Line};
+use self::file::{BYTES_MAX, Content, Line};
 pub use self::watch::Watch;
 
 /// How long somebody else may hold the lock before a decision is not saved.
@@ -174,9 +175,8 @@ impl Decisions {
     }
 
     fn read(&self, name: &Path) -> Result<Content, DecisionsError> {
-        let text = match file::read(&self.place.directory.join(name)) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        let text = match kept::read(&self.place.directory.join(name), BYTES_MAX) {
+            Ok(text) => text.unwrap_or_default(),
             Err(error) => return Err(DecisionsError::about(&self.place.shown.join(name), error)),
         };
         Content::parse(&text).map_err(|wrong| {
@@ -196,8 +196,11 @@ impl Decisions {
         if !change(&mut content) {
             return Ok(());
         }
-        file::write(&self.place.directory.join(name), &content.to_string())
-            .map_err(|error| DecisionsError::about(&self.place.shown.join(name), error))
+        kept::replace(
+            &self.place.directory.join(name),
+            content.to_string().as_bytes(),
+        )
+        .map_err(|error| DecisionsError::about(&self.place.shown.join(name), error))
     }
 
     fn make_directories(&self) -> Result<(), DecisionsError> {

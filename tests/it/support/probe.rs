@@ -91,6 +91,33 @@ with ThreadPoolExecutor(32) as attempts:
     print(*attempts.map(attempt, json.load(sys.stdin)), sep="\n")
 "#;
 
+/// The variables of a sandboxed command that nobody passes anything on to; engines add their own.
+pub(crate) const VARIABLES: [&str; 12] = [
+    "ALL_PROXY",
+    "GIT_CONFIG_SYSTEM",
+    "HOME",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "PATH",
+    "VIBEPIT_SOCKS5",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+/// The names in an environment as /proc tells it, without engines' own.
+pub(crate) fn variables(environment: &str) -> Vec<&str> {
+    let mut names: Vec<_> = environment
+        .lines()
+        .filter_map(|line| line.split('=').next())
+        .filter(|name| !["HOSTNAME", "TERM", "container"].contains(name))
+        .collect();
+    names.sort_unstable();
+    names
+}
+
 /// Prints every socket and every file of vibepit's that is in view. The machine's own programs,
 /// which are a hundred thousand files to read from a disk, are what they are outside.
 pub(crate) const WHATEVER_SPEAKS: &str = "find / \\( -path /proc -o -path /sys -o -path /usr \\) \

@@ -54,7 +54,7 @@ pub(super) fn without_a_proxy(place: &dyn Place) {
         plain.starts_with("502") || plain.starts_with("504"),
         "{plain}"
     );
-    let tls = shell.ask(&fetch("https://known.test/"));
+    let tls = shell.ask(&fetch("-k https://known.test/"));
     assert!(tls.contains("internal error"), "{tls}");
     let socks = shell.ask(&socks);
     assert!(

@@ -30,8 +30,8 @@ pub(crate) fn browser_is_here() -> bool {
 }
 
 impl Browser {
-    #[track_caller]
-    pub(crate) fn start(home: &Home) -> Self {
+    /// Starts what drives it, and says at which port; `None` when it has none.
+    fn driver(home: &Home) -> Option<(Child, u16)> {
         let mut driver = home
             .command("chromedriver")
             .arg("--port=0")
@@ -44,7 +44,18 @@ impl Browser {
             let (_, rest) = line.split_once("started successfully on port ")?;
             rest.trim_end_matches('.').parse().ok()
         });
-        let port: u16 = port.expect("its port");
+        if port.is_none() {
+            driver.wait().expect("its end");
+        }
+        Some((driver, port?))
+    }
+
+    #[track_caller]
+    pub(crate) fn start(home: &Home) -> Self {
+        // A port that the kernel chose for IPv4 may be somebody's for IPv6, and the driver ends then.
+        let (driver, port) = (0..20)
+            .find_map(|_| Self::driver(home))
+            .expect("a driver with a port");
         let profile = home.home().join("browser");
         let mut arguments = vec![
             "--headless=new".to_owned(),

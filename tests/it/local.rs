@@ -294,9 +294,10 @@ fn keys_make_signals_and_jobs_are_controlled_at_a_terminal() {
         session.line();
         assert_eq!(session.line(), "ready");
         session.tell("\u{3}");
-        while session.line() != "it got 130" {}
+        // What the terminal echoes of the key may stand before it, in the same line.
+        while !session.line().ends_with("it got 130") {}
         session.tell("typed");
-        while session.line() != "heard" {}
+        while !session.line().ends_with("heard") {}
         assert_eq!(session.end().0, Some(0));
         bench.is_clean();
     });

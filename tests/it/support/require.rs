@@ -5,6 +5,10 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
+
+/// Found out once: of two tests that listen at the same time, one would find the port taken.
+static LOW_PORTS: LazyLock<bool> = LazyLock::new(|| TcpListener::bind("127.99.99.99:80").is_ok());
 
 /// Whether a component is here: `docker` (an engine that answers), `root`, `low-ports` (ports
 /// below 1024 may be listened on), `ipv6` (there is a loopback of it), `rootless` (what a Docker
@@ -38,7 +42,7 @@ fn is_here(name: &str) -> bool {
     match name {
         "docker" => docker_socket().is_some_and(|path| UnixStream::connect(path).is_ok()),
         "root" => nix::unistd::Uid::effective().is_root(),
-        "low-ports" => TcpListener::bind("127.99.99.99:80").is_ok(),
+        "low-ports" => *LOW_PORTS,
         "ipv6" => TcpListener::bind("[::1]:0").is_ok(),
         "rootless" => rootless(),
         "podman" => own_engine("podman", &["podman", "conmon"]),

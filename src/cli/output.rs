@@ -87,11 +87,16 @@ impl Output {
         say(&format!("{label} {}", text.as_ref()));
     }
 
+    /// Why it did not come to what was asked for.
+    pub(super) fn error(&self, text: &str) {
+        let label = painted(self.stderr_color, Tone::Bad, "error:");
+        say(&format!("{label} {}", printable(text)));
+    }
+
     /// The end of a command that failed.
     pub(super) fn failure(&self, failure: &Failure) -> ExitCode {
         if !failure.message.is_empty() {
-            let label = painted(self.stderr_color, Tone::Bad, "error:");
-            say(&format!("{label} {}", printable(&failure.message)));
+            self.error(&failure.message);
             if let Some(hint) = &failure.hint {
                 let label = painted(self.stderr_color, Tone::Strong, "hint:");
                 say(&format!("{label} {}", printable(hint)));

@@ -275,7 +275,7 @@ pub(super) fn outcome(
         Ok(exit_code) => Ok(code(exit_code)),
         Err(error) => {
             if let Some(cannot) = error.downcast_ref::<CannotRun>() {
-                out.warn(printable(&cannot.to_string()));
+                out.error(&cannot.to_string());
                 return Ok(code(cannot.exit_code));
             }
             if let Some(interrupted) = error.downcast_ref::<Interrupted>() {

@@ -67,7 +67,7 @@ pub(super) fn no_such_command(place: &dyn Place) {
         ] {
             let ran = place.cli(&[way, "--", command]);
             assert_eq!((ran.code, ran.stdout.as_str()), (Some(code), ""), "{ran:?}");
-            let sentence = format!("{command:?} cannot be run in the sandbox: {why}");
+            let sentence = format!("error: {command:?} cannot be run in the sandbox: {why}\n");
             assert!(ran.stderr.contains(&sentence), "{ran:?}");
         }
     };

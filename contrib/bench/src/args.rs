@@ -23,7 +23,8 @@ usage: contrib/bench/run [options]
   --vibepit PATH     the binary to measure (set by the run script)
 
 workloads: bulk-down-1 bulk-up-1 bulk-down-8 bulk-up-8 setup-1 setup-32 setup-256
-           get-1 get-64 refuse-32 tls-16 idle rules allow";
+           get-1 get-64 refuse-32 ping-64 tls-16 doors-16 idle rules allow ask held
+           start-local start-docker";
 
 /// What this process is.
 #[derive(Debug)]

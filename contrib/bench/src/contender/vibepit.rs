@@ -28,6 +28,14 @@ pub(crate) struct Started {
     pub(crate) ready_cpu: f64,
 }
 
+/// A proxy with all its doors.
+pub(crate) struct Doors {
+    pub(crate) started: Started,
+    pub(crate) socks5: SocketAddr,
+    /// For programs that know no proxy.
+    pub(crate) tls: SocketAddr,
+}
+
 /// What a proxy does with what no rule covers.
 #[derive(Clone, Copy)]
 enum Unlisted {
@@ -38,15 +46,40 @@ enum Unlisted {
 
 /// Starts a proxy with the one rule that the others have, and so many that match nothing.
 pub(crate) fn start(place: &Place, fillers: usize) -> Result<Started> {
-    start_with(place, fillers, Unlisted::Reject)
+    start_with(
+        place,
+        &configuration(place, fillers, Unlisted::Reject)?,
+        &[],
+    )
 }
 
 /// Starts a proxy that holds what no rule covers.
 pub(crate) fn start_asking(place: &Place) -> Result<Started> {
-    start_with(place, 0, Unlisted::Ask)
+    start_with(place, &configuration(place, 0, Unlisted::Ask)?, &[])
 }
 
-fn start_with(place: &Place, fillers: usize, unlisted: Unlisted) -> Result<Started> {
+/// Starts a proxy with all its doors that allows one name, and asks a name server for it.
+pub(crate) fn start_doors(place: &Place, name: &str, server: SocketAddr) -> Result<Doors> {
+    let (socks5, tls) = (free_address()?, free_address()?);
+    let config = place.directory.join("vibepit-doors.toml");
+    let text = format!(
+        "allow_cidr = [\"127.0.0.0/8\"]\nupstream_dns = [\"{server}\"]\n\
+         unlisted_domain_behavior = \"reject\"\nallow = [\"{name}:*\"]\n"
+    );
+    fs::write(&config, text)?;
+    let doors = [("--socks5", socks5), ("--tls", tls)];
+    let mut started = start_with(place, &config, &doors)?;
+    for (_, door) in doors {
+        started.process.wait_for_port(door)?;
+    }
+    Ok(Doors {
+        started,
+        socks5,
+        tls,
+    })
+}
+
+fn start_with(place: &Place, config: &Path, doors: &[(&str, SocketAddr)]) -> Result<Started> {
     let http = free_address()?;
     let dns = free_address()?;
     let home = place.directory.join(format!("vibepit-{}", http.port()));
@@ -57,9 +90,10 @@ fn start_with(place: &Place, fillers: usize, unlisted: Unlisted) -> Result<Start
     command.args(["-q", "proxy", "--name", "bench"]);
     command.args(["--http", &http.to_string(), "--dns", &dns.to_string()]);
     command.arg("--control").arg(&control);
-    command
-        .arg("--config")
-        .arg(configuration(place, fillers, unlisted)?);
+    command.arg("--config").arg(config);
+    for (flag, address) in doors {
+        command.arg(flag).arg(address.to_string());
+    }
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let start = Instant::now();
     let mut process = Process::start("vibepit", &mut command)?;

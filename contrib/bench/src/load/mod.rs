@@ -1,6 +1,7 @@
 //! The load generator: closed-loop clients on as many threads as there are CPUs, each thread with
 //! a runtime of its own, so that clients share nothing while they are measured.
 
+pub(crate) mod door;
 pub(crate) mod http;
 mod tunnel;
 
@@ -11,6 +12,11 @@ use anyhow::{Context, Result, bail};
 use tokio::task::{JoinSet, LocalSet};
 
 pub(crate) use tunnel::{Way, connect};
+
+/// A way to a service, on which every connection is a new one.
+pub(crate) trait Opens: 'static {
+    async fn open(&mut self) -> io::Result<tokio::net::TcpStream>;
+}
 
 /// What is left of an operation that hangs after the end of a cell before the run is given up.
 const GRACE: Duration = Duration::from_secs(30);

@@ -8,7 +8,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::http;
+use super::{Opens, http};
 
 /// The ways to one service: its ports in turn, straight or through a proxy.
 #[derive(Debug, Clone)]
@@ -49,9 +49,11 @@ impl Way {
             ..self.clone()
         }
     }
+}
 
+impl Opens for Way {
     /// Opens a connection to the next port of the service.
-    pub(crate) async fn open(&mut self) -> io::Result<TcpStream> {
+    async fn open(&mut self) -> io::Result<TcpStream> {
         self.turn += 1;
         let target = &self.targets[self.turn % self.targets.len()];
         let Some(proxy) = self.proxy else {

@@ -4,6 +4,7 @@
 mod bulk;
 mod echo;
 mod http;
+mod names;
 mod tls;
 
 use std::io::{BufRead, BufReader};
@@ -20,10 +21,14 @@ use crate::report;
 
 pub(crate) use bulk::{Order, discard, send};
 pub(crate) use http::BODY;
+pub(crate) use tls::NAME;
 
 /// Every service listens this many times: a proxy that connects from one address then has so many
 /// times its ephemeral ports before it meets a connection that is still in TIME_WAIT.
 const PORTS: usize = 8;
+
+/// Where TLS is served on its own port: for doors that know no other.
+const HERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 86);
 
 /// Where the services are, and whom a TLS client must trust.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,7 +41,11 @@ pub(crate) struct Services {
     pub(crate) http: Vec<SocketAddr>,
     /// One byte after the handshake.
     pub(crate) tls: Vec<SocketAddr>,
-    /// The certificate of `tls`, as PEM.
+    /// The same on port 443 of an address of its own, where that port may be listened on.
+    pub(crate) tls_443: Option<SocketAddr>,
+    /// A name server that has every name at the address of `tls_443`.
+    pub(crate) names: SocketAddr,
+    /// The certificate of both, as PEM.
     pub(crate) certificate: String,
 }
 
@@ -72,13 +81,24 @@ pub(crate) fn serve() -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let (acceptor, certificate) = tls::acceptor()?;
     runtime.block_on(async {
+        let on_443 = listen((HERE, 443).into()).ok();
+        let tls_443 = on_443.as_ref().map(TcpListener::local_addr).transpose()?;
         let services = Services {
+            tls_443,
+            names: names::start(HERE).await?,
             echo: serve_each(echo::serve)?,
             bulk: bulk::start()?,
             http: serve_each(http::serve)?,
-            tls: serve_each(move |stream| tls::serve(acceptor.clone(), stream))?,
+            tls: serve_each({
+                let acceptor = acceptor.clone();
+                move |stream| tls::serve(acceptor.clone(), stream)
+            })?,
             certificate,
         };
+        if let Some(listener) = on_443 {
+            let service = move |stream| tls::serve(acceptor.clone(), stream);
+            tokio::spawn(accept(listener, service));
+        }
         report::say(&serde_json::to_string(&services)?);
         std::future::pending().await
     })

@@ -1,4 +1,4 @@
-//! TLS 1.3 with a certificate for 127.0.0.1, and one byte once the handshake is done.
+//! TLS 1.3 with a certificate for 127.0.0.1 and for a name, and one byte once the handshake is done.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,11 +12,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+/// The name that the certificate is for, beside the address.
+pub(crate) const NAME: &str = "origin.test";
+
 /// A fresh key and certificate; the certificate also as PEM.
 pub(crate) fn acceptor() -> Result<(TlsAcceptor, String)> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();
-    params.subject_alt_names = vec![SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST))];
+    params.subject_alt_names = vec![
+        SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        SanType::DnsName(NAME.try_into()?),
+    ];
     let certificate = params.self_signed(&key)?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let mut config =

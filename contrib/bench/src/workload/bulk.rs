@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use super::meter::Meter;
 use super::{Aim, Bench, Cell, Metric, Unit, Workload};
 use crate::contender::Contender;
-use crate::load::Way;
+use crate::load::{Opens, Way};
 use crate::origin::{Order, discard, send};
 
 /// Bytes of one order. A tunnel ends only between orders, so every byte that a proxy worked for
@@ -42,10 +42,15 @@ impl Workload for Bulk {
     }
 
     fn aims(&self) -> Vec<Aim> {
-        vec![
+        let mut aims = vec![
             Aim::at_most(Metric::Cpu, 1.0, Some("tokio64")),
             Aim::at_least(Metric::Rate, 1.0, Some("tokio64")),
-        ]
+            Aim::at_most(Metric::Cpu, 1.1, Some("splice")),
+        ];
+        if self.tunnels > 1 {
+            aims.push(Aim::at_least(Metric::Rate, 0.95, Some("splice")));
+        }
+        aims
     }
 
     fn round(&self, bench: &Bench) -> Vec<Cell> {

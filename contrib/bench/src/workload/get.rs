@@ -21,7 +21,7 @@ impl Workload for Get {
     }
 
     fn aims(&self) -> Vec<Aim> {
-        vec![Aim::at_most(Metric::Cpu, 0.5, Some("squid"))]
+        vec![Aim::at_most(Metric::Cpu, 0.3, Some("squid"))]
     }
 
     fn round(&self, bench: &Bench) -> Vec<Cell> {

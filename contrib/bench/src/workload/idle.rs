@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::{Aim, Bench, Cell, Metric, Workload};
 use crate::contender::Contender;
-use crate::load::Way;
+use crate::load::{Opens, Way};
 
 /// Tunnels opened at a time, and once before everything so that first uses are not counted.
 const BATCH: usize = 64;
@@ -30,7 +30,7 @@ impl Workload for Idle {
     }
 
     fn aims(&self) -> Vec<Aim> {
-        vec![Aim::at_most(Metric::Resident, 8.0 * 1024.0, None)]
+        vec![Aim::at_most(Metric::Resident, 2.0 * 1024.0, None)]
     }
 
     fn round(&self, bench: &Bench) -> Vec<Cell> {

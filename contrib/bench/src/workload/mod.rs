@@ -4,10 +4,12 @@
 mod allow;
 mod ask;
 mod bulk;
+mod doors;
 mod get;
 mod held;
 mod idle;
 mod meter;
+mod ping;
 mod refuse;
 mod rules;
 mod setup;
@@ -53,7 +55,9 @@ pub(crate) fn all() -> Vec<Box<dyn Workload>> {
         Box::new(get::Get { clients: 1 }),
         Box::new(get::Get { clients: 64 }),
         Box::new(refuse::Refuse { clients: 32 }),
+        Box::new(ping::Ping { clients: 64 }),
         Box::new(tls::Tls { clients: 16 }),
+        Box::new(doors::Doors { clients: 16 }),
         Box::new(idle::Idle),
         Box::new(rules::Rules),
         Box::new(allow::Allow),

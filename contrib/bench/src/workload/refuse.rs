@@ -22,7 +22,7 @@ impl Workload for Refuse {
     }
 
     fn aims(&self) -> Vec<Aim> {
-        vec![Aim::at_most(Metric::Cpu, 0.6, Some("tinyproxy"))]
+        vec![Aim::at_most(Metric::Cpu, 0.5, Some("tinyproxy"))]
     }
 
     fn round(&self, bench: &Bench) -> Vec<Cell> {

@@ -5,7 +5,7 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Aim, Bench, Cell, Metric, Workload};
-use crate::load::{Client, Way};
+use crate::load::{Client, Opens, Way};
 
 pub(crate) struct SetUp {
     pub(crate) clients: usize,
@@ -17,7 +17,10 @@ impl Workload for SetUp {
     }
 
     fn aims(&self) -> Vec<Aim> {
-        let mut aims = vec![Aim::at_most(Metric::Cpu, 1.4, Some("tokio"))];
+        let mut aims = vec![
+            Aim::at_most(Metric::Cpu, 1.4, Some("tokio")),
+            Aim::at_most(Metric::Cpu, 1.25, Some("splice")),
+        ];
         if self.clients > 1 {
             aims.push(Aim::at_least(Metric::Rate, 1.5, Some("squid")));
         }

@@ -2,6 +2,7 @@
 //! most of the work; what shows in a proxy is several small writes to and fro.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -12,8 +13,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::AsyncReadExt;
 use tokio_rustls::TlsConnector;
 
-use super::{Aim, Bench, Cell, Workload};
-use crate::load::{Client, Way};
+use super::{Aim, Bench, Cell, Metric, Workload};
+use crate::load::{Client, Opens, Way};
 
 pub(crate) struct Tls {
     pub(crate) clients: usize,
@@ -25,7 +26,7 @@ impl Workload for Tls {
     }
 
     fn aims(&self) -> Vec<Aim> {
-        Vec::new()
+        vec![Aim::at_least(Metric::Rate, 0.95, Some("splice"))]
     }
 
     fn round(&self, bench: &Bench) -> Vec<Cell> {
@@ -37,6 +38,7 @@ impl Workload for Tls {
                 let way = Way::new(contender.proxy, &services.tls);
                 bench.timed(contender.id(), self.clients, |client| Handshake {
                     way: way.of_client(client),
+                    name: ServerName::from(IpAddr::from([127, 0, 0, 1])),
                     connector: connector.clone(),
                 })
             },
@@ -44,21 +46,22 @@ impl Workload for Tls {
     }
 }
 
-struct Handshake {
-    way: Way,
-    connector: TlsConnector,
+/// A client that shakes hands on a way of its own.
+pub(crate) struct Handshake<W> {
+    pub(crate) way: W,
+    pub(crate) name: ServerName<'static>,
+    pub(crate) connector: TlsConnector,
 }
 
-impl Client for Handshake {
+impl<W: Opens> Client for Handshake<W> {
     async fn operation(&mut self) -> io::Result<()> {
         let stream = self.way.open().await?;
-        let name = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
-        let mut stream = self.connector.connect(name, stream).await?;
+        let mut stream = self.connector.connect(self.name.clone(), stream).await?;
         stream.read_u8().await.map(drop)
     }
 }
 
-fn connector(certificate: &str) -> Result<TlsConnector> {
+pub(crate) fn connector(certificate: &str) -> Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(certificate.as_bytes())?)?;
     let mut config =

@@ -6,8 +6,10 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::asking::{asking, held, id, waiting};
+use crate::support::local::Local;
 use crate::support::{
-    Browser, ENTER, Launch, Origin, Proxy, Resolver, SPACE, TAB, Ui, Wire, browser_is_here,
+    Browser, ENTER, Launch, Origin, Proxy, Resolver, SPACE, TAB, Ui, Wire, browser_is_here, ok,
+    require,
 };
 
 /// A session that asks, and a browser that shows it.
@@ -145,6 +147,46 @@ fn each_button_does_what_it_says() {
     desk.says("Saved to ");
     let saved = fs::read_to_string(file()).expect("what was saved");
     assert!(saved.contains(&target), "{saved}");
+}
+
+#[test]
+fn what_is_saved_to_the_project_is_in_its_file_and_holds_in_its_sandbox() {
+    if !browser_is_here() || !require("user-namespaces") || !require("curl") {
+        return;
+    }
+    let origin = Origin::answering(|request| ok(&request.start));
+    let resolver = Resolver::at_loopback(&["one.test"]);
+    let config = format!("allow_cidr = [\"127.0.0.0/8\"]\n{}", resolver.config());
+    let bench = Local::new(&config, None);
+    let fetch = format!("curl -sS -m 100 http://one.test:{}/x", origin.port());
+    let mut held = bench.start(
+        &["--ask"],
+        &["sh", "-c", &format!("{fetch}; echo; {fetch}; echo")],
+    );
+    let ui = Ui::start(&bench.home);
+    let browser = Browser::start(&bench.home);
+    browser.open(&ui.invitation);
+    browser.until(&card("one.test"));
+    browser.click(&button("one.test", "Save to project"));
+    let said = "document.getElementById('notices').innerText.includes('Saved to ')";
+    browser.until(said);
+    // The second one is not held.
+    for _ in 0..2 {
+        assert_eq!(held.line(), "GET /x HTTP/1.1");
+    }
+    assert_eq!(held.end().0, Some(0));
+    let files = bench.home.state().join("vibepit/decisions/projects");
+    let mut saved = fs::read_dir(files).expect("decisions of projects");
+    let file = saved.next().expect("a file").expect("a file").path();
+    assert!(saved.next().is_none(), "one project");
+    let text = fs::read_to_string(&file).expect("what was saved");
+    assert!(
+        text.contains(&format!("one.test:{}", origin.port())),
+        "{text}"
+    );
+    let global = bench.home.state().join("vibepit/decisions/global.toml");
+    assert!(!global.exists(), "nothing holds everywhere");
+    bench.is_clean();
 }
 
 /// Whether "Save to project" cannot be pressed.

@@ -221,3 +221,47 @@ fn notices_are_off_until_somebody_asks_for_them() {
     );
     assert_eq!(waiting(&desk.proxy).len(), 1);
 }
+
+#[test]
+fn whoever_asked_for_notices_gets_one_a_request_while_the_page_is_out_of_sight() {
+    if !browser_is_here() {
+        return;
+    }
+    let desk = Desk::new("");
+    // A browser without a screen has no desktop and no loudspeaker: these stand in their place.
+    desk.browser.says(
+        "window.shown = []; window.tones = 0; window.away = false;
+         window.Notification = class {
+           static permission = 'default';
+           static async requestPermission() { return (Notification.permission = 'granted'); }
+           constructor(title, more) { shown.push([title, more.body]); }
+         };
+         const start = OscillatorNode.prototype.start;
+         OscillatorNode.prototype.start = function () { tones += 1; return start.call(this); };
+         Object.defineProperty(document, 'hidden', { get: () => away });",
+    );
+    let (_first, _) = desk.asks("one.test");
+    assert_eq!(
+        desk.browser.says("return [shown.length, tones]"),
+        json!([0, 0])
+    );
+    desk.browser.click("document.getElementById('open-help')");
+    desk.browser
+        .click("document.getElementById('use-notifications')");
+    desk.browser.click("document.getElementById('use-sound')");
+    desk.browser.until("Notification.permission === 'granted'");
+    desk.browser.until("tones === 1");
+    desk.browser.click("document.getElementById('close-help')");
+    let (_second, _) = desk.asks("two.test");
+    assert_eq!(
+        desk.browser.says("return [shown.length, tones]"),
+        json!([0, 2]),
+        "who looks at the page needs no notification"
+    );
+    desk.browser.says("away = true");
+    let (_third, target) = desk.asks("three.test");
+    let shown = desk.browser.says("return shown");
+    assert_eq!(shown[0][0], json!(target));
+    assert_eq!(shown.as_array().map(Vec::len), Some(1), "{shown}");
+    assert_eq!(desk.browser.says("return tones"), json!(3));
+}

@@ -32,6 +32,7 @@ pub(crate) enum Role {
     Help,
     Origin,
     Relay(RelayKind, SocketAddr),
+    Soak(PathBuf, f64),
     Run(Options),
 }
 
@@ -94,6 +95,10 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Role> {
             "--help" | "-h" => return Ok(Role::Help),
             "origin" => return Ok(Role::Origin),
             "relay" => return Ok(Role::Relay(value()?.parse()?, value()?.parse()?)),
+            "soak" => {
+                let program = PathBuf::from(value()?);
+                return Ok(Role::Soak(program, number(word, value()?)?));
+            }
             "--rounds" => options.rounds = number(word, value()?)?,
             "--seconds" => options.seconds = number(word, value()?)?,
             "--tunnels" => options.tunnels = number(word, value()?)?,

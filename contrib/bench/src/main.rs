@@ -6,6 +6,7 @@
 
 mod args;
 mod contender;
+mod control;
 mod load;
 mod origin;
 mod proc;
@@ -14,6 +15,7 @@ mod relay;
 mod report;
 mod results;
 mod run;
+mod soak;
 mod stats;
 mod workload;
 
@@ -34,6 +36,10 @@ fn main() -> Result<()> {
         Role::Relay(kind, address) => {
             raise_descriptor_limit()?;
             relay::serve(kind, address)
+        }
+        Role::Soak(program, minutes) => {
+            raise_descriptor_limit()?;
+            soak::run(&program, minutes)
         }
         Role::Run(options) => {
             raise_descriptor_limit()?;

@@ -33,6 +33,11 @@ pub(crate) fn tree_resident(root: u32) -> Result<u64> {
     Ok(kibibytes * 1024)
 }
 
+/// How many descriptors a process has open.
+pub(crate) fn descriptors(process: u32) -> Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{process}/fd"))?.count())
+}
+
 /// CPU seconds that the whole machine has been busy, and that its host took away (steal).
 pub(crate) fn machine_busy() -> Result<f64> {
     let text = fs::read_to_string("/proc/stat")?;

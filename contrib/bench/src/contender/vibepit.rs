@@ -60,15 +60,20 @@ pub(crate) fn start_asking(place: &Place) -> Result<Started> {
 
 /// Starts a proxy with all its doors that allows one name, and asks a name server for it.
 pub(crate) fn start_doors(place: &Place, name: &str, server: SocketAddr) -> Result<Doors> {
-    let (socks5, tls) = (free_address()?, free_address()?);
     let config = place.directory.join("vibepit-doors.toml");
     let text = format!(
         "allow_cidr = [\"127.0.0.0/8\"]\nupstream_dns = [\"{server}\"]\n\
          unlisted_domain_behavior = \"reject\"\nallow = [\"{name}:*\"]\n"
     );
     fs::write(&config, text)?;
+    start_all(place, &config)
+}
+
+/// Starts a proxy with all its doors and this configuration.
+pub(crate) fn start_all(place: &Place, config: &Path) -> Result<Doors> {
+    let (socks5, tls) = (free_address()?, free_address()?);
     let doors = [("--socks5", socks5), ("--tls", tls)];
-    let mut started = start_with(place, &config, &doors)?;
+    let mut started = start_with(place, config, &doors)?;
     for (_, door) in doors {
         started.process.wait_for_port(door)?;
     }

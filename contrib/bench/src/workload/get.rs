@@ -34,7 +34,7 @@ impl Workload for Get {
     }
 }
 
-struct Requests {
+pub(crate) struct Requests {
     server: SocketAddr,
     request: String,
     client: usize,
@@ -43,7 +43,7 @@ struct Requests {
 }
 
 impl Requests {
-    fn new(proxy: Option<SocketAddr>, origin: SocketAddr, client: usize) -> Self {
+    pub(crate) fn new(proxy: Option<SocketAddr>, origin: SocketAddr, client: usize) -> Self {
         let target = if proxy.is_some() {
             format!("http://{origin}/")
         } else {

@@ -1,8 +1,7 @@
 //! What other requests cost while very many wait, and what a look at those costs.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use super::setup::ShortTunnel;
 use super::{Aim, Bench, Cell, Metric, Workload, cell};
 use crate::args::Options;
 use crate::contender::{Kind, vibepit};
+use crate::control;
 use crate::load::Way;
 
 const NONE: &str = "none held";
@@ -72,7 +72,7 @@ fn measure(bench: &Bench, held: usize) -> Result<Cell> {
     let mut looks: Vec<u32> = Vec::new();
     for _ in 0..LOOKS {
         let start = Instant::now();
-        get(&session.control, "/pending-domains")?;
+        control::get(&session.control, "/pending-domains")?;
         looks.push(u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX));
     }
     looks.sort_unstable();
@@ -106,22 +106,8 @@ async fn hold(proxy: SocketAddr, count: usize) -> io::Result<Vec<TcpStream>> {
 }
 
 /// How many connections wait.
-fn counted(control: &Path) -> Result<usize> {
-    let answer = get(control, "/session")?;
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-    let session: serde_json::Value = serde_json::from_str(body)?;
+fn counted(socket: &Path) -> Result<usize> {
+    let session = control::get(socket, "/session")?;
     let waiting = session["counts"]["waiting"].as_u64().unwrap_or_default();
     Ok(usize::try_from(waiting)?)
-}
-
-fn get(control: &Path, path: &str) -> Result<String> {
-    let mut stream = UnixStream::connect(control)?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: vibepit\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    ensure!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
-    Ok(answer)
 }

@@ -29,6 +29,10 @@ use crate::origin::Origin;
 use crate::stats;
 use meter::Meter;
 
+pub(crate) use get::Requests;
+pub(crate) use setup::ShortTunnel;
+pub(crate) use tls::{Handshake, connector};
+
 /// All workloads, in the order of the report.
 pub(crate) fn all() -> Vec<Box<dyn Workload>> {
     use bulk::{Bulk, Direction::*};

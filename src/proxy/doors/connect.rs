@@ -10,12 +10,12 @@ use tokio::net::TcpStream;
 
 use crate::policy::{Door, Target};
 
-use super::tunnel::{admitted, carry};
+use super::tunnel::{Cleared, admitted, clear};
 use super::{Road, answer};
 
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
-/// Takes the road to the target and then carries bytes. Nothing is sent before the decision.
+/// Takes the road to the target, to a tunnel whose bytes are to be carried. Nothing is sent before the decision.
 /// `early` is what the client sent behind its request without waiting for the answer.
 pub(super) async fn serve(
     mut client: TcpStream,
@@ -23,17 +23,17 @@ pub(super) async fn serve(
     mut early: BytesMut,
     road: &Arc<Road>,
     abort: AbortHandle,
-) -> io::Result<()> {
+) -> io::Result<Option<Cleared>> {
     let connected =
         match admitted(&mut client, &mut early, road.admit(target, Door::Connect)).await? {
-            Ok(permit) => Box::pin(road.dial(permit, abort.clone())).await,
+            Ok(permit) => road.dial(permit, abort.clone()).await,
             Err(turned) => Err(turned),
         };
     match connected {
         Ok((upstream, passage)) => {
             client.write_all(ESTABLISHED).await?;
-            carry(client, early, upstream, passage, road, abort).await
+            clear(client, early, upstream, passage, road, abort).await
         }
-        Err(turned) => answer::send(client, &turned).await,
+        Err(turned) => answer::send(client, &turned).await.map(|()| None),
     }
 }

@@ -43,6 +43,7 @@ use super::head::Bad;
 use super::inlet::{Asterisk, ContentFault, Ending, Inlet};
 use super::manner::{Manner, Tunnel};
 use super::presence::Presence;
+use super::tunnel::Cleared;
 use super::{Road, about, answer, connect, refuse};
 
 /// How long an origin may think before the first byte of its answer: language models think long.
@@ -55,7 +56,7 @@ pub(super) async fn serve(
     road: &Arc<Road>,
     abort: AbortHandle,
     manner: Manner,
-) -> io::Result<()> {
+) -> io::Result<Option<Cleared>> {
     let (form, door) = (manner.form, manner.door);
     let client = Arc::new(Client {
         road: Arc::clone(road),
@@ -119,14 +120,14 @@ pub(super) async fn serve(
     if let Some((origin, passage)) = upgraded {
         let mut early = BytesMut::from(&parts.read_buf[..]);
         early.unsplit(std::mem::take(&mut buffer));
-        return tunnel(stream, early, origin, &passage).await;
+        return tunnel(stream, early, origin, &passage).await.map(|()| None);
     }
     match ending {
         Some(Ending::Connect(target)) => connect::serve(stream, target, buffer, road, abort).await,
-        Some(Ending::Bad(bad)) => refuse(stream, bad, door, road).await,
+        Some(Ending::Bad(bad)) => refuse(stream, bad, door, road).await.map(|()| None),
         Some(Ending::Done) | None => {
             answer::linger(half_closed(stream).await?).await;
-            Ok(())
+            Ok(None)
         }
     }
 }

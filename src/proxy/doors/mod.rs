@@ -36,6 +36,7 @@ use tokio::time::{sleep, timeout};
 use crate::policy::{Door, Reason, Target};
 
 use self::head::{Bad, Form, Head, Parsed};
+use self::tunnel::Cleared;
 use super::dial::{Dialler, NotConnected, Upstream};
 use super::gate::{Gate, Permit, Refusal};
 use super::ledger::{Ledger, Passage};
@@ -108,8 +109,13 @@ pub(super) async fn serve(door: Door, listener: TcpListener, road: Arc<Road>) {
                 let (abort, registration) = AbortHandle::new_pair();
                 let road = Arc::clone(&road);
                 let client = async move {
+                    // Boxed, so that the room for what may come before a tunnel is not kept for as
+                    // long as its bytes are carried.
+                    let begun = Box::pin(serve_client(door, stream, &road, abort)).await;
                     // How a client's connection ends is in the ledger; the client knows itself.
-                    let _ = serve_client(door, stream, &road, abort).await;
+                    if let Ok(Some(mut tunnel)) = begun {
+                        let _ = tunnel.carry().await;
+                    }
                     drop(descriptor);
                 };
                 tokio::spawn(Abortable::new(client, registration));
@@ -119,13 +125,14 @@ pub(super) async fn serve(door: Door, listener: TcpListener, road: Arc<Road>) {
     }
 }
 
-/// One connection. What needs much room is boxed, so that a tunnel's task does not carry it.
+/// One connection, until all of it is served or a tunnel is all that is left of it. HTTP needs much
+/// more room than the rest, and is boxed for itself.
 async fn serve_client(
     door: Door,
     stream: TcpStream,
     road: &Arc<Road>,
     abort: AbortHandle,
-) -> io::Result<()> {
+) -> io::Result<Option<Cleared>> {
     match door {
         Door::Socks5 => socks5::serve(stream, road, abort).await,
         Door::Tls => tls::serve(stream, road, abort).await,
@@ -143,10 +150,10 @@ async fn serve_proxy(
     mut stream: TcpStream,
     road: &Arc<Road>,
     abort: AbortHandle,
-) -> io::Result<()> {
+) -> io::Result<Option<Cleared>> {
     let mut buffer = BytesMut::with_capacity(1024);
     let Some(first) = read_head(&mut stream, &mut buffer).await? else {
-        return Ok(());
+        return Ok(None);
     };
     match first {
         Ok(Head::Connect { target, length }) => {
@@ -157,7 +164,7 @@ async fn serve_proxy(
             let manner = manner::Manner::proxy();
             Box::pin(http::serve(stream, buffer, road, abort, manner)).await
         }
-        Err(bad) => refuse(stream, bad, Door::Http, road).await,
+        Err(bad) => refuse(stream, bad, Door::Http, road).await.map(|()| None),
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::policy::{Door, Host, Reason, Target};
 
 use super::head::Bad;
-use super::tunnel::{admitted, carry};
+use super::tunnel::{Cleared, admitted, clear};
 use super::{HEAD, IDLE, NotConnected, Road, answer};
 
 const VERSION: u8 = 5;
@@ -80,7 +80,7 @@ pub(super) async fn serve(
     mut client: TcpStream,
     road: &Arc<Road>,
     abort: AbortHandle,
-) -> io::Result<()> {
+) -> io::Result<Option<Cleared>> {
     let mut sent = BytesMut::with_capacity(512);
     match part(&mut client, &mut sent, greeting).await? {
         Some(Ok(true)) => client.write_all(&[VERSION, NO_PASSWORD]).await?,
@@ -95,22 +95,22 @@ pub(super) async fn serve(
             return refuse(client, wrong, road).await;
         }
         Some(Err(wrong)) => return refuse(client, wrong, road).await,
-        None => return Ok(()),
+        None => return Ok(None),
     }
     let target = match part(&mut client, &mut sent, request).await? {
         Some(Ok(target)) => target,
         Some(Err(wrong)) => return refuse(client, wrong, road).await,
-        None => return Ok(()),
+        None => return Ok(None),
     };
     let connected = match admitted(&mut client, &mut sent, road.admit(target, Door::Socks5)).await?
     {
-        Ok(permit) => Box::pin(road.dial(permit, abort.clone())).await,
+        Ok(permit) => road.dial(permit, abort.clone()).await,
         Err(turned) => Err(turned),
     };
     match connected {
         Ok((upstream, passage)) => {
             client.write_all(&replied(Reply::Succeeded)).await?;
-            carry(client, sent, upstream, passage, road, abort).await
+            clear(client, sent, upstream, passage, road, abort).await
         }
         Err(turned) => end(client, reply(&turned)).await,
     }
@@ -229,7 +229,7 @@ fn reply(turned: &NotConnected) -> Reply {
     }
 }
 
-async fn refuse(client: TcpStream, wrong: Wrong, road: &Road) -> io::Result<()> {
+async fn refuse(client: TcpStream, wrong: Wrong, road: &Road) -> io::Result<Option<Cleared>> {
     let bad = Bad {
         status: 400,
         why: wrong.why,
@@ -239,15 +239,15 @@ async fn refuse(client: TcpStream, wrong: Wrong, road: &Road) -> io::Result<()> 
     road.malformed(&bad, Door::Socks5).await;
     match wrong.reply {
         Some(reply) => end(client, reply).await,
-        None => Ok(()),
+        None => Ok(None),
     }
 }
 
-async fn end(mut client: TcpStream, reply: Reply) -> io::Result<()> {
+async fn end(mut client: TcpStream, reply: Reply) -> io::Result<Option<Cleared>> {
     client.write_all(&replied(reply)).await?;
     client.shutdown().await?;
     answer::linger(client).await;
-    Ok(())
+    Ok(None)
 }
 
 #[cfg(test)]

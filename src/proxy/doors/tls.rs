@@ -11,11 +11,10 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::policy::{Door, Host, Name, Target};
-use crate::proxy::relay::Relay;
 
 use super::head::Bad;
 use super::hello::{self, Hello};
-use super::tunnel::{Alert, admitted, alert};
+use super::tunnel::{Alert, Cleared, admitted, alert};
 use super::{IDLE, Road};
 
 /// The port of every connection that comes here.
@@ -30,7 +29,7 @@ pub(super) async fn serve(
     mut client: TcpStream,
     road: &Arc<Road>,
     abort: AbortHandle,
-) -> io::Result<()> {
+) -> io::Result<Option<Cleared>> {
     let mut sent = BytesMut::with_capacity(2048);
     let name = match read(&mut client, &mut sent).await? {
         Some(Ok(name)) => name,
@@ -42,12 +41,12 @@ pub(super) async fn serve(
                 connect: false,
             };
             road.malformed(&bad, Door::Tls).await;
-            return match hello::is_tls(&sent) {
-                true => alert(client, Alert::Name).await,
-                false => Ok(()),
-            };
+            if hello::is_tls(&sent) {
+                alert(client, Alert::Name).await?;
+            }
+            return Ok(None);
         }
-        None => return Ok(()),
+        None => return Ok(None),
     };
     let target = Target {
         host: Host::Name(name),
@@ -55,17 +54,14 @@ pub(super) async fn serve(
     };
     let admitting = road.admit(target, Door::Tls);
     let Ok(permit) = admitted(&mut client, &mut sent, admitting).await? else {
-        return alert(client, Alert::Denied).await;
+        return alert(client, Alert::Denied).await.map(|()| None);
     };
-    match Box::pin(road.dial(permit, abort)).await {
+    match road.dial(permit, abort).await {
         Ok((upstream, passage)) => {
-            let mut relay = Relay::new(client, upstream);
-            relay.sent_before(&sent, &passage);
             passage.carries("tls");
-            drop(sent);
-            relay.run(&passage).await
+            Ok(Some(Cleared::new(client, &sent, upstream, passage)))
         }
-        Err(_) => alert(client, Alert::Unreachable).await,
+        Err(_) => alert(client, Alert::Unreachable).await.map(|()| None),
     }
 }
 

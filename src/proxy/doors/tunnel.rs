@@ -56,23 +56,48 @@ pub(super) async fn admitted<T>(
     }
 }
 
-/// Carries the bytes of a tunnel that is there. `early` is what the client sent without waiting for
-/// the answer.
-pub(super) async fn carry(
+/// A tunnel that nothing more is to be found out about: what is left is to carry its bytes.
+pub(super) struct Cleared {
+    relay: Relay<TcpStream, Upstream>,
+    passage: Passage,
+}
+
+impl Cleared {
+    /// One in which nothing is looked at. `early` is what the client sent by now.
+    pub(super) fn new(
+        client: TcpStream,
+        early: &[u8],
+        upstream: Upstream,
+        passage: Passage,
+    ) -> Self {
+        let mut relay = Relay::new(client, upstream);
+        relay.sent_before(early, &passage);
+        Self { relay, passage }
+    }
+
+    /// Carries bytes until both sides are done.
+    pub(super) async fn carry(&mut self) -> io::Result<()> {
+        self.relay.run(&self.passage).await
+    }
+}
+
+/// Looks at what comes first in a tunnel that is there. `early` is what the client sent without
+/// waiting for the answer. `None`: there is no more to carry.
+pub(super) async fn clear(
     client: TcpStream,
     early: BytesMut,
     upstream: Upstream,
     passage: Passage,
     road: &Arc<Road>,
     abort: AbortHandle,
-) -> io::Result<()> {
-    let mut relay = Relay::new(client, upstream);
-    relay.sent_before(&early, &passage);
+) -> io::Result<Option<Cleared>> {
+    let mut tunnel = Cleared::new(client, &early, upstream, passage);
     drop(early);
     let check = road.gate.sni_check();
     if check == SniCheck::Off {
-        return relay.run(&passage).await;
+        return Ok(Some(tunnel));
     }
+    let Cleared { relay, passage } = &mut tunnel;
     let mut inspector = Inspector {
         gate: &road.gate,
         target: passage.permit().target(),
@@ -80,30 +105,30 @@ pub(super) async fn carry(
         found: None,
         carries: None,
     };
-    let look = relay.open(&passage, &mut inspector).await?;
+    let look = relay.open(passage, &mut inspector).await?;
     let found = inspector.found;
     if let Some(what) = inspector.carries {
         passage.carries(what);
     }
     match (look, found) {
-        (Look::Pass, None) => relay.run(&passage).await,
+        (Look::Pass, None) => Ok(Some(tunnel)),
         (Look::Pass, Some(found)) => {
-            found.note(&road.gate, &passage).await;
-            relay.run(&passage).await
+            found.note(&road.gate, passage).await;
+            Ok(Some(tunnel))
         }
         (_, Some(Found::Http)) => {
-            let (client, upstream, held) = relay.into_parts();
-            let manner = Manner::in_tunnel(upstream, passage);
+            let (client, upstream, held) = tunnel.relay.into_parts();
+            let manner = Manner::in_tunnel(upstream, tunnel.passage);
             Box::pin(http::serve(client, held[..].into(), road, abort, manner)).await
         }
         (_, found) => {
             let found = found.unwrap_or(Found::Broken("its first bytes do not come to an end"));
-            found.note(&road.gate, &passage).await;
-            let (client, _, held) = relay.into_parts();
-            match hello::is_tls(&held) {
-                true => alert(client, Alert::Name).await,
-                false => Ok(()),
+            found.note(&road.gate, passage).await;
+            let (client, _, held) = tunnel.relay.into_parts();
+            if hello::is_tls(&held) {
+                alert(client, Alert::Name).await?;
             }
+            Ok(None)
         }
     }
 }

@@ -48,7 +48,8 @@ pub(super) async fn relay(
     upstream: impl Side,
     passage: &Passage,
 ) -> io::Result<()> {
-    Relay::new(sandbox, upstream).run(passage).await
+    let mut relay = Relay::new(sandbox, upstream);
+    relay.run(passage).await
 }
 
 /// Looks at what the sandbox sends first, before the upstream has any of it.
@@ -160,14 +161,9 @@ impl<A: Side, B: Side> Relay<A, B> {
     ///
     /// # Errors
     /// As [`relay`].
-    pub(super) async fn run(self, passage: &Passage) -> io::Result<()> {
-        let Self {
-            mut sandbox,
-            mut upstream,
-            mut up,
-            mut down,
-        } = self;
-        carry(&mut sandbox, &mut upstream, &mut up, &mut down, passage).await
+    pub(super) async fn run(&mut self, passage: &Passage) -> io::Result<()> {
+        let (sandbox, upstream) = (&mut self.sandbox, &mut self.upstream);
+        carry(sandbox, upstream, &mut self.up, &mut self.down, passage).await
     }
 }
 

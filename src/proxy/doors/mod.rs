@@ -107,13 +107,12 @@ pub(super) async fn serve(door: Door, listener: TcpListener, road: Arc<Road>) {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let (abort, registration) = AbortHandle::new_pair();
-                let road = Arc::clone(&road);
+                // Boxed, so that the room for what may come before a tunnel is not kept for as long
+                // as its bytes are carried.
+                let beginning = Box::pin(serve_client(door, stream, Arc::clone(&road), abort));
                 let client = async move {
-                    // Boxed, so that the room for what may come before a tunnel is not kept for as
-                    // long as its bytes are carried.
-                    let begun = Box::pin(serve_client(door, stream, &road, abort)).await;
                     // How a client's connection ends is in the ledger; the client knows itself.
-                    if let Ok(Some(mut tunnel)) = begun {
+                    if let Ok(Some(tunnel)) = &mut beginning.await {
                         let _ = tunnel.carry().await;
                     }
                     drop(descriptor);
@@ -130,9 +129,10 @@ pub(super) async fn serve(door: Door, listener: TcpListener, road: Arc<Road>) {
 async fn serve_client(
     door: Door,
     stream: TcpStream,
-    road: &Arc<Road>,
+    road: Arc<Road>,
     abort: AbortHandle,
 ) -> io::Result<Option<Cleared>> {
+    let road = &road;
     match door {
         Door::Socks5 => socks5::serve(stream, road, abort).await,
         Door::Tls => tls::serve(stream, road, abort).await,

@@ -76,8 +76,8 @@ impl Cleared {
     }
 
     /// Carries bytes until both sides are done.
-    pub(super) async fn carry(&mut self) -> io::Result<()> {
-        self.relay.run(&self.passage).await
+    pub(super) fn carry(&mut self) -> impl Future<Output = io::Result<()>> {
+        self.relay.run(&self.passage)
     }
 }
 

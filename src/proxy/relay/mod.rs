@@ -161,9 +161,9 @@ impl<A: Side, B: Side> Relay<A, B> {
     ///
     /// # Errors
     /// As [`relay`].
-    pub(super) async fn run(&mut self, passage: &Passage) -> io::Result<()> {
+    pub(super) fn run(&mut self, passage: &Passage) -> impl Future<Output = io::Result<()>> {
         let (sandbox, upstream) = (&mut self.sandbox, &mut self.upstream);
-        carry(sandbox, upstream, &mut self.up, &mut self.down, passage).await
+        carry(sandbox, upstream, &mut self.up, &mut self.down, passage)
     }
 }
 

@@ -197,6 +197,7 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand status" -s h -l help -d 
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l for -d 'For how long: 90s, 10m, 2h, 1d. Without it: until the session ends' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l max-upload -d 'How much may be sent there: 10MB, 64KiB; all connections together, counted from now on' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l scope -d 'How far it reaches: session, project (every session of this project), global (every session)' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'

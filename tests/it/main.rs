@@ -10,6 +10,7 @@ mod asking_shown;
 mod attack;
 mod attacks;
 mod audit;
+mod budgets;
 mod cli;
 mod cli_logs;
 mod cli_terminal;

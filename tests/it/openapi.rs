@@ -71,6 +71,7 @@ fn what_the_client_sends_is_what_the_description_takes() {
         entries: vec!["a.test".into()],
         scope: Some(vibepit::policy::Scope::Session),
         ttl: Some("10m".into()),
+        max_upload: Some("10MB".into()),
         force: true,
     };
     let plain = AddBody {

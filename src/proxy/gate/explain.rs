@@ -29,6 +29,10 @@ impl Gate {
         let snapshot = self.rules.load();
         let now = Instant::now();
         let judgement = snapshot.judge(target, now);
+        let used_up = match judgement {
+            Judgement::Allow(which) => snapshot.used_up(which, target),
+            _ => None,
+        };
         let (admission, reason, which, says) = match judgement {
             Judgement::Allow(Which::HostPort) => (
                 Admission::Allow,
@@ -36,11 +40,19 @@ impl Gate {
                 None,
                 format!("port {} is in allow_host_ports", target.port),
             ),
+            Judgement::Allow(which) if used_up.is_some() => {
+                let says = used_up.as_ref().map(|refusal| refusal.why.clone());
+                let says = says.unwrap_or_default();
+                (Admission::Deny, Reason::OverBudget, Some(which), says)
+            }
             Judgement::Allow(which) => {
                 let rule = snapshot.rule(which);
                 let from = rule.map_or_else(String::new, |rule| view(rule).came_from());
+                let left = rule.and_then(|rule| view(rule).upload_shown());
+                let left =
+                    left.map_or_else(String::new, |left| format!("; {left} may still be sent"));
                 let says = format!(
-                    "the rule \"allow {}\" ({from}) covers it",
+                    "the rule \"allow {}\" ({from}) covers it{left}",
                     snapshot.entry(which)
                 );
                 (Admission::Allow, Reason::Allowed, Some(which), says)
@@ -69,6 +81,7 @@ impl Gate {
             Reason::Unlisted => Some(allow_command(&target.to_string())),
             Reason::DeniedByRule => rule.as_ref().map(|rule| revoke_command(&rule.entry)),
             Reason::ScreenedAddress => Some(screened_remedy(target)),
+            Reason::OverBudget => used_up.map(|refusal| refusal.remedy),
             _ => None,
         };
         let outranked = snapshot
@@ -105,6 +118,8 @@ pub(super) fn view(rule: &Rule) -> RuleView {
         expires_at: rule.expires().map(|expiry| expiry.shown.clone()),
         made_by: rule.made().map(|made| made.by.clone()),
         made_at: rule.made().map(|made| made.at.clone()),
+        max_upload: rule.budget().map(|budget| budget.of().to_string()),
+        upload_left: rule.budget().map(|budget| budget.left()),
         hits: rule.hits(),
     }
 }

@@ -458,6 +458,7 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l socks5 -d 'Whe
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l dns -d 'Where the name server listens, over UDP and TCP. Without it there is none' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l plain -d 'Where plain HTTP of programs that know no proxy arrives; the Host field names the target' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l tls -d 'Where TLS of programs that know no proxy arrives; the SNI names the target' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l host -d 'Where programs that know no proxy arrive at host.vibepit: for the host\'s port of the same number, if it is in allow_host_ports. May be given several times' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l control -d 'A further control socket, beside the one in the session\'s directory' -r -F
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l tcp -d 'Where the mTLS control port listens' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l config -d 'The configuration, in the place of the person\'s own' -r -F

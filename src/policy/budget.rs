@@ -61,7 +61,9 @@ impl FromStr for Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = UNITS.iter().filter(|(_, factor)| self.0 % factor == 0);
+        let whole = UNITS
+            .iter()
+            .filter(|(_, factor)| self.0.is_multiple_of(*factor));
         let (name, factor) = whole.max_by_key(|(_, factor)| *factor).unwrap_or(&UNITS[0]);
         write!(f, "{}{name}", self.0 / factor)
     }
@@ -69,8 +71,8 @@ impl fmt::Display for Size {
 
 /// About so many bytes, for a person: never more than there are.
 pub fn about(bytes: u64) -> String {
-    let decimal = UNITS.iter().filter(|(name, _)| !name.contains('i'));
-    match decimal.filter(|(_, factor)| *factor <= bytes).next_back() {
+    let mut decimal = UNITS.iter().filter(|(name, _)| !name.contains('i'));
+    match decimal.rfind(|(_, factor)| *factor <= bytes) {
         Some((name, factor @ 2..)) => {
             let tenths = bytes / (factor / 10);
             format!("{}.{}{name}", tenths / 10, tenths % 10)

@@ -44,6 +44,7 @@ mod fallback;
 mod forwarding;
 mod git_ssh;
 mod homes;
+mod host_ports;
 mod layering;
 mod live;
 mod local;

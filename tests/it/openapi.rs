@@ -60,7 +60,7 @@ fn the_words_of_the_description_are_those_of_the_types() {
     assert_eq!(read::<Verdict>(&words("Verdict")), 2);
     assert_eq!(read::<Origin>(&words("Origin")), 6);
     assert_eq!(read::<Scope>(&words("Scope")), 4);
-    assert_eq!(read::<Door>(&words("Door")), 6);
+    assert_eq!(read::<Door>(&words("Door")), 7);
     assert_eq!(read::<Reason>(&words("Reason")), 13);
 }
 

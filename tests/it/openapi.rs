@@ -71,8 +71,13 @@ fn what_the_client_sends_is_what_the_description_takes() {
         entries: vec!["a.test".into()],
         scope: Some(vibepit::policy::Scope::Session),
         ttl: Some("10m".into()),
-        max_upload: Some("10MB".into()),
+        max_upload: None,
         force: true,
+    };
+    let limited = AddBody {
+        entries: vec!["a.test".into()],
+        max_upload: Some("10MB".into()),
+        ..AddBody::default()
     };
     let plain = AddBody {
         entries: vec!["a.test".into()],
@@ -91,6 +96,9 @@ fn what_the_client_sends_is_what_the_description_takes() {
             assert!(!described.takes("POST", path, &body), "{body}");
         }
     }
+    let limited = serde_json::to_value(&limited).expect("JSON");
+    assert!(described.takes("POST", "/allow", &limited));
+    assert!(!described.takes("POST", "/deny", &limited));
     let body = RevokeBody {
         entries: vec!["a.test".into()],
     };

@@ -33,19 +33,20 @@ impl Gate {
             Judgement::Allow(which) => snapshot.used_up(which, target),
             _ => None,
         };
-        let (admission, reason, which, says) = match judgement {
-            Judgement::Allow(Which::HostPort) => (
+        let (admission, reason, which, says) = match (judgement, &used_up) {
+            (Judgement::Allow(Which::HostPort), _) => (
                 Admission::Allow,
                 Reason::Allowed,
                 None,
                 format!("port {} is in allow_host_ports", target.port),
             ),
-            Judgement::Allow(which) if used_up.is_some() => {
-                let says = used_up.as_ref().map(|refusal| refusal.why.clone());
-                let says = says.unwrap_or_default();
-                (Admission::Deny, Reason::OverBudget, Some(which), says)
-            }
-            Judgement::Allow(which) => {
+            (Judgement::Allow(which), Some(refusal)) => (
+                Admission::Deny,
+                Reason::OverBudget,
+                Some(which),
+                refusal.why.clone(),
+            ),
+            (Judgement::Allow(which), None) => {
                 let rule = snapshot.rule(which);
                 let from = rule.map_or_else(String::new, |rule| view(rule).came_from());
                 let left = rule.and_then(|rule| view(rule).upload_shown());
@@ -57,21 +58,21 @@ impl Gate {
                 );
                 (Admission::Allow, Reason::Allowed, Some(which), says)
             }
-            Judgement::Deny(which) => {
+            (Judgement::Deny(which), _) => {
                 let says = format!("the rule \"deny {}\" refuses it", snapshot.entry(which));
                 (Admission::Deny, Reason::DeniedByRule, Some(which), says)
             }
-            Judgement::Screened(why) => (
+            (Judgement::Screened(why), _) => (
                 Admission::Deny,
                 Reason::ScreenedAddress,
                 None,
                 format!("it is never dialled: {why}"),
             ),
-            Judgement::Unlisted if snapshot.asking().is_some() => {
+            (Judgement::Unlisted, _) if snapshot.asking().is_some() => {
                 let says = "no rule covers it: it waits until somebody decides".to_owned();
                 (Admission::Ask, Reason::Unlisted, None, says)
             }
-            Judgement::Unlisted => {
+            (Judgement::Unlisted, _) => {
                 let says = "no rule covers it".to_owned();
                 (Admission::Deny, Reason::Unlisted, None, says)
             }

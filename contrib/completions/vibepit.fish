@@ -197,6 +197,7 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand status" -s h -l help -d 
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l session -d 'The session to speak to: id, start of an id, name, or project path' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l addr -d 'Another end of the control port, such as that of an SSH tunnel; implies --tcp' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l for -d 'For how long: 90s, 10m, 2h, 1d. Without it: until the session ends' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l max-upload -d 'How much may be sent there: 10MB, 64KiB; all connections together, counted from now on' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l scope -d 'How far it reaches: session, project (every session of this project), global (every session)' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand allow" -l color -d 'When to use colour. NO_COLOR is obeyed' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -457,6 +458,7 @@ complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l socks5 -d 'Whe
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l dns -d 'Where the name server listens, over UDP and TCP. Without it there is none' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l plain -d 'Where plain HTTP of programs that know no proxy arrives; the Host field names the target' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l tls -d 'Where TLS of programs that know no proxy arrives; the SNI names the target' -r
+complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l host -d 'Where programs that know no proxy arrive at host.vibepit: for the host\'s port of the same number, if it is in allow_host_ports. May be given several times' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l control -d 'A further control socket, beside the one in the session\'s directory' -r -F
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l tcp -d 'Where the mTLS control port listens' -r
 complete -c vibepit -n "__fish_vibepit_using_subcommand proxy" -l config -d 'The configuration, in the place of the person\'s own' -r -F

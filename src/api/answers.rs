@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Door, Entry, Known, Origin, Reason, Scope, Verdict};
+use crate::policy::{Door, Entry, Known, Origin, Reason, Scope, Verdict, about};
 
 use super::{Identity, Listening};
 
@@ -98,6 +98,12 @@ pub struct RuleView {
     /// When (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_at: Option<String>,
+    /// How much may be sent under it, as it was said: `10MB`. Missing where that is not limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_upload: Option<String>,
+    /// How many bytes of that are left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_left: Option<u64>,
     /// Requests it decided.
     pub hits: u64,
 }
@@ -109,6 +115,12 @@ impl RuleView {
             Some(preset) => format!("{} {preset}", self.origin),
             None => self.origin.to_string(),
         }
+    }
+
+    /// What may still be sent under it, if that is limited: `9.8MB of 10MB`.
+    pub fn upload_shown(&self) -> Option<String> {
+        let (of, left) = self.max_upload.as_ref().zip(self.upload_left)?;
+        Some(format!("{} of {of}", about(left)))
     }
 }
 
@@ -131,7 +143,7 @@ pub struct Rules {
 /// POST /allow and POST /deny.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Added {
-    /// Entries that are new, or whose verdict or time limit changed.
+    /// Entries that are new, or whose verdict or limits changed.
     pub added: Vec<String>,
     /// Entries that were in force already.
     pub existing: Vec<String>,
@@ -146,10 +158,10 @@ pub struct Added {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shadowed: Vec<Shadowed>,
     /// What else keeps allowed entries from taking effect, a sentence each: ports of the host,
-    /// which `allow_host_ports` alone opens.
+    /// which `allow_host_ports` alone opens; rules without a budget, within one that has one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// Connections that were closed by a deny.
+    /// Connections that were closed by a deny, or by a budget they were not under.
     pub closed: usize,
 }
 

@@ -190,6 +190,9 @@ pub struct DoorAddresses {
     pub plain: Option<SocketAddr>,
     /// TLS of programs that know no proxy.
     pub tls: Option<SocketAddr>,
+    /// `host.vibepit` of programs that know no proxy: each for the host's port of the same number.
+    #[serde(default)]
+    pub host: Vec<SocketAddr>,
 }
 
 /// The addresses the control plane listens on.
@@ -292,6 +295,9 @@ pub struct Listening {
     /// TLS of programs that know no proxy.
     #[serde(default)]
     pub tls: Option<SocketAddr>,
+    /// `host.vibepit` of programs that know no proxy: each for the host's port of the same number.
+    #[serde(default)]
+    pub host: Vec<SocketAddr>,
     /// The mTLS control port.
     pub tcp: Option<SocketAddr>,
 }

@@ -26,6 +26,32 @@ pub const PLAIN_DOOR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(DOORS), 
 /// Where they arrive with TLS.
 pub const TLS_DOOR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(DOORS), 443);
 
+/// Ports of the host that have doors, at the most; the sockets of all doors go in one message.
+pub const MOST_HOST_DOORS: usize = 64;
+
+/// Where programs that know no proxy arrive for a port of the host: the name server says that
+/// `host.vibepit` is here.
+pub fn host_door(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(DOORS), port)
+}
+
+/// Of the ports of the host that may be reached, those that get doors of their own, each once; and
+/// those that do not: other doors are at them, or they are too many.
+pub fn with_host_doors(ports: &[u16]) -> (Vec<u16>, Vec<u16>) {
+    let taken = [HTTP_DOOR, DNS_DOOR, SOCKS5_DOOR, PLAIN_DOOR, TLS_DOOR].map(|at| at.port());
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for port in ports {
+        if with.contains(port) || without.contains(port) {
+            continue;
+        }
+        match taken.contains(port) || with.len() == MOST_HOST_DOORS {
+            true => without.push(*port),
+            false => with.push(*port),
+        }
+    }
+    (with, without)
+}
+
 /// What a door's socket is called while it is handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -42,10 +68,12 @@ pub enum DoorName {
     Plain = b'p',
     /// TLS of programs that know no proxy.
     Tls = b'e',
+    /// A port of the host, for such programs; there may be several.
+    Host = b'l',
 }
 
 impl DoorName {
-    /// All of them, in the order in which [`FromEnclosure::Doors`] brings them.
+    /// All that every sandbox has, in the order in which [`FromEnclosure::Doors`] brings them.
     pub const ALL: [Self; 6] = [
         Self::Http,
         Self::DnsUdp,
@@ -57,7 +85,8 @@ impl DoorName {
 
     /// The door of a byte, if it is one's.
     pub fn of(byte: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|door| *door as u8 == byte)
+        let mut all = Self::ALL.into_iter().chain([Self::Host]);
+        all.find(|door| *door as u8 == byte)
     }
 }
 
@@ -76,7 +105,7 @@ pub const LONGEST_TOLD: usize = 16 * 1024 * 1024;
 pub const LONGEST_SAID: usize = 16 * 1024;
 
 /// Descriptors that come with one line, at the most.
-pub const MOST_DESCRIPTORS: usize = DoorName::ALL.len();
+pub const MOST_DESCRIPTORS: usize = DoorName::ALL.len() + MOST_HOST_DOORS;
 
 /// Everything a sandbox is made of, looked up and judged by the launcher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,7 +194,8 @@ pub struct CommandLine {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FromEnclosure {
-    /// The doors are open; their sockets come along, in the order of [`DoorName::ALL`].
+    /// The doors are open; their sockets come along, in the order of [`DoorName::ALL`], and behind
+    /// them those for ports of the host, in the order in which these were named.
     Doors,
     /// The kernel gives us no namespaces; one sentence says which step it refused, and how.
     Refused(String),

@@ -81,6 +81,8 @@ Examples:
       vibepit allow api.example.com
   Every name one label below, on one port, for ten minutes:
       vibepit allow --for 10m '*.example.com:443'
+  No more than ten megabytes to it, counted from now on:
+      vibepit allow api.example.com --max-upload 10MB
   For every later session of this project, too:
       vibepit allow --scope project registry.example.com
   An address and a network, with their ports:

@@ -17,7 +17,7 @@ pub(super) fn run() -> Option<ExitCode> {
         .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match *words {
-        ["enclosure"] => Some(inside::enclose()),
+        ["enclosure", ref ports @ ..] => Some(inside::enclose(ports)),
         ["init"] => Some(inside::init()),
         ["terminal", "--", ref command @ ..] => Some(inside::take_terminal(command)),
         // A project of this name, say.

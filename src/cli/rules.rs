@@ -38,6 +38,12 @@ pub(super) async fn add(
         entry.map_err(Failure::usage)?;
     }
     let scope = args.scope.or_else(|| args.save.then_some(Scope::Project));
+    if let (Some(size), Some(scope @ (Scope::Project | Scope::Global))) = (args.max_upload, scope) {
+        return Err(Failure::usage(format!(
+            "--max-upload {size} counts what a session sends, and scope {scope} is for others too: \
+             leave one of them out"
+        )));
+    }
     let reach = args.reach.or(before);
     let client = match (client(&reach, out).await, scope) {
         (Err(failure), Some(scope @ (Scope::Project | Scope::Global)))
@@ -51,6 +57,7 @@ pub(super) async fn add(
         entries: args.entries,
         scope,
         ttl: args.ttl,
+        max_upload: args.max_upload.map(|size| size.to_string()),
         force: args.force,
     };
     let answer = match verdict {
@@ -61,12 +68,15 @@ pub(super) async fn add(
         out.json(&answer)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let until = match (body.ttl, answer.scope) {
+    let mut until = match (body.ttl, answer.scope) {
         (Some(ttl), _) => format!("for {ttl}"),
         (None, Scope::Project) => "for this project".to_owned(),
         (None, Scope::Global) => "everywhere".to_owned(),
         (None, Scope::Once | Scope::Session) => "until the session ends".to_owned(),
     };
+    if let Some(size) = body.max_upload {
+        until.push_str(&format!(", {size} to send from now on"));
+    }
     let word = match verdict {
         Verdict::Allow => out.paint(Tone::Good, "allowed"),
         Verdict::Deny => out.paint(Tone::Bad, "denied"),
@@ -257,13 +267,17 @@ pub(super) async fn list(
     } else if answer.rules.is_empty() {
         out.note("there are no rules; vibepit allow HOST adds one");
     } else {
-        let rows: Vec<_> = answer.rules.iter().map(row).collect();
-        out.table(
-            &[
-                "VERDICT", "ENTRY", "ORIGIN", "SCOPE", "UNTIL", "HITS", "MADE", "BY",
-            ],
-            &rows,
-        )?;
+        let mut heads = vec![
+            "VERDICT", "ENTRY", "ORIGIN", "SCOPE", "UNTIL", "HITS", "MADE", "BY",
+        ];
+        let mut rows: Vec<_> = answer.rules.iter().map(row).collect();
+        if answer.rules.iter().any(|rule| rule.max_upload.is_some()) {
+            heads.push("TO SEND");
+            for (row, rule) in rows.iter_mut().zip(&answer.rules) {
+                row.push(rule.upload_shown().unwrap_or_else(|| "-".to_owned()));
+            }
+        }
+        out.table(&heads, &rows)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -22,11 +22,11 @@ use crate::api::enclosure::FromEnclosure;
 /// everything up.
 const FOR_INIT: [CapabilitySet; 2] = [CapabilitySet::SYS_ADMIN, CapabilitySet::SETPCAP];
 
-/// Makes a sandbox and holds it to its end. Standard input is the channel to the launcher. Must be
-/// called while the process has one thread.
-pub fn enclose() -> ExitCode {
+/// Makes a sandbox and holds it to its end, with doors for these ports of the host. Standard input is
+/// the channel to the launcher. Must be called while the process has one thread.
+pub fn enclose(ports: &[&str]) -> ExitCode {
     let channel = io::stdin();
-    match hold(channel.as_fd()) {
+    match hold(channel.as_fd(), ports) {
         Ok(status) => ExitCode::from(u8::from(!status.success())),
         Err(why) => {
             // One of the two reaches the person.
@@ -37,7 +37,7 @@ pub fn enclose() -> ExitCode {
     }
 }
 
-fn hold(channel: BorrowedFd<'_>) -> Result<ExitStatus, Failure> {
+fn hold(channel: BorrowedFd<'_>, ports: &[&str]) -> Result<ExitStatus, Failure> {
     close_inherited()?;
     // Away from the person's terminal: what is in its session can open it as /dev/tty and type
     // into it.
@@ -51,7 +51,7 @@ fn hold(channel: BorrowedFd<'_>) -> Result<ExitStatus, Failure> {
     unshare(outer).doing("a user namespace cannot be made")?;
     map(uid, gid)?;
     {
-        let doors = network::open()?;
+        let doors = network::open(ports)?;
         let doors: Vec<BorrowedFd<'_>> = doors.iter().map(OwnedFd::as_fd).collect();
         say(channel, &FromEnclosure::Doors, &doors).doing("the launcher is gone")?;
     }

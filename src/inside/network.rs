@@ -12,7 +12,9 @@ use nix::sys::socket::{
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Doing, Failure};
-use crate::api::enclosure::{DNS_DOOR, DoorName, HTTP_DOOR, PLAIN_DOOR, SOCKS5_DOOR, TLS_DOOR};
+use crate::api::enclosure::{
+    DNS_DOOR, DoorName, HTTP_DOOR, PLAIN_DOOR, SOCKS5_DOOR, TLS_DOOR, host_door,
+};
 
 /// Connections that may wait to be accepted; a short queue shows as stalls of a second.
 const BACKLOG: i32 = 4096;
@@ -26,24 +28,26 @@ const SETTINGS: [(&str, &str); 4] = [
     ("ipv6/conf/lo/disable_ipv6", "1"),
 ];
 
-/// Raises the loopback and opens the doors, in the order of [`DoorName::ALL`].
-pub(super) fn open() -> Result<Vec<OwnedFd>, Failure> {
+/// Raises the loopback and opens the doors, in the order of [`DoorName::ALL`], and behind them those
+/// for these ports of the host.
+pub(super) fn open(ports: &[&str]) -> Result<Vec<OwnedFd>, Failure> {
     for (name, value) in SETTINGS {
         let _ = fs::write(Path::new("/proc/sys/net").join(name), value);
     }
     raise_loopback()?;
-    DoorName::ALL.into_iter().map(door).collect()
-}
-
-fn door(name: DoorName) -> Result<OwnedFd, Failure> {
-    match name {
-        DoorName::Http => listen(HTTP_DOOR),
-        DoorName::DnsUdp => datagrams(DNS_DOOR),
-        DoorName::DnsTcp => listen(DNS_DOOR),
-        DoorName::Socks5 => listen(SOCKS5_DOOR),
-        DoorName::Plain => listen(PLAIN_DOOR),
-        DoorName::Tls => listen(TLS_DOOR),
-    }
+    let doors: [OwnedFd; DoorName::ALL.len()] = [
+        listen(HTTP_DOOR)?,
+        datagrams(DNS_DOOR)?,
+        listen(DNS_DOOR)?,
+        listen(SOCKS5_DOOR)?,
+        listen(PLAIN_DOOR)?,
+        listen(TLS_DOOR)?,
+    ];
+    let of_host = ports.iter().map(|port| {
+        let port = port.parse().doing(format!("{port:?} is no port"))?;
+        listen(host_door(port))
+    });
+    doors.into_iter().map(Ok).chain(of_host).collect()
 }
 
 fn listen(address: SocketAddr) -> Result<OwnedFd, Failure> {

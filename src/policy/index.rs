@@ -335,6 +335,8 @@ fn rank<R: Borrow<Rule>>(rules: &[R], a: u32, b: u32) -> Ordering {
     let end = |rule: &Rule| rule.expires().map(|end| Reverse(end.at));
     rank_patterns(first.entry.pattern(), second.entry.pattern())
         .then_with(|| place(first).cmp(&place(second)))
+        // Whoever limits what may be sent means it, whatever else was said of the same.
+        .then_with(|| second.budget().is_some().cmp(&first.budget().is_some()))
         // `None`, which never ends, sorts before every end, and the latest end before the others:
         // if any of several equal rules is live, the first one is.
         .then_with(|| end(first).cmp(&end(second)))
@@ -393,10 +395,13 @@ impl<'a> Run<'a> {
         }
         Ports::all_that_cover(port).find_map(|ports| {
             let wanted = (verdict == Verdict::Allow, ports);
-            let at = *self
-                .0
-                .get(self.0.partition_point(|&at| place(rule(at)) < wanted))?;
-            (place(rule(at)) == wanted && rule(at).is_live(now)).then_some(at as usize)
+            let first = self.0.partition_point(|&at| place(rule(at)) < wanted);
+            let at = self.0[first..]
+                .iter()
+                .take_while(|at| place(rule(**at)) == wanted)
+                // Only those with a budget can have ended before others that have not.
+                .find(|at| rule(**at).is_live(now) || rule(**at).budget().is_none())?;
+            rule(*at).is_live(now).then_some(*at as usize)
         })
     }
 

@@ -1,6 +1,7 @@
 //! Who may be reached: hosts, patterns, addresses, rules. Pure: no I/O, no async, no clock.
 
 pub mod address;
+mod budget;
 #[cfg(test)]
 mod cases;
 mod cidr;
@@ -21,6 +22,7 @@ mod suggest;
 mod verdict;
 
 pub use address::{Screen, Screened, screened};
+pub use budget::{Budget, Size, SizeError, about};
 pub use cidr::{CidrError, parse_allow_cidr};
 pub use entry::Entry;
 pub use entry_error::EntryError;

@@ -4,9 +4,11 @@
 //! depends on the labels of the name that is asked about, not on the number of rules.
 
 use std::borrow::Borrow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::budget::Budget;
 use super::entry::Entry;
 use super::host::{Host, Target};
 use super::index::{Index, Run};
@@ -35,6 +37,7 @@ pub struct Rule {
 struct Life {
     made: Option<Made>,
     expires: Option<Expiry>,
+    budget: Option<Arc<Budget>>,
 }
 
 /// Who made a rule, and when.
@@ -76,6 +79,13 @@ impl Rule {
         self
     }
 
+    /// The same, under which no more may be sent than this.
+    #[must_use]
+    pub fn limited(mut self, budget: Arc<Budget>) -> Self {
+        self.life.get_or_insert_default().budget = Some(budget);
+        self
+    }
+
     /// The same, with whoever made it.
     #[must_use]
     pub fn made_by(mut self, made: Made) -> Self {
@@ -86,6 +96,11 @@ impl Rule {
     /// When it ends, if it ends before its scope does.
     pub fn expires(&self) -> Option<&Expiry> {
         self.life.as_ref()?.expires.as_ref()
+    }
+
+    /// What may still be sent under it, if that is limited.
+    pub fn budget(&self) -> Option<&Arc<Budget>> {
+        self.life.as_ref()?.budget.as_ref()
     }
 
     /// Who made it, where that is known.
@@ -209,7 +224,6 @@ impl<R: Borrow<Rule>> RuleSet<R> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use super::super::ports::Ports;
@@ -363,6 +377,22 @@ mod tests {
         set.rules()[0].hit();
         assert_eq!(shared.hits(), 2);
         assert_eq!(size_of::<Rule>(), 64, "a million of them are held");
+    }
+
+    #[test]
+    fn of_two_rules_for_the_same_the_one_with_a_budget_decides_until_it_ends() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(60);
+        let budget = || Arc::new(Budget::new("1MB".parse().unwrap()));
+        let set = RuleSet::new(vec![
+            rule("a.test"),
+            ending("a.test", later).limited(budget()),
+            rule("a.test:443"),
+        ]);
+        let host = Host::from_text("a.test").unwrap();
+        assert_eq!(set.decide(&host, 80, now), Some(1));
+        assert_eq!(set.decide(&host, 80, later), Some(0));
+        assert_eq!(set.decide(&host, 443, now), Some(2));
     }
 
     #[test]

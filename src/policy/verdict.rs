@@ -77,6 +77,8 @@ pub enum Door {
     Tls,
     /// Plain HTTP of such a program: its Host names the target.
     Plain,
+    /// A port of the host, by the name that the sandbox has for it, of such a program.
+    Host,
     /// A DNS question.
     Dns,
 }
@@ -159,6 +161,6 @@ words! {
     Scope { Once => "once", Session => "session", Project => "project", Global => "global" }
     Door {
         Connect => "connect", Http => "http", Socks5 => "socks5", Tls => "tls",
-        Plain => "plain", Dns => "dns",
+        Plain => "plain", Host => "host", Dns => "dns",
     }
 }

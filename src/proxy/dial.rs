@@ -19,7 +19,7 @@ use crate::api::HostAccess;
 use crate::policy::{Host, Reason};
 
 use super::descriptors::{Descriptor, Descriptors};
-use super::gate::{Gate, Permit, Refusal};
+use super::gate::{Gate, Meter, Permit, Refusal};
 use super::ledger::{Ledger, Passage};
 use super::relay::Side;
 use super::resolve::{Resolver, Unresolved};
@@ -44,6 +44,8 @@ pub(super) struct Dialler {
 /// A connection to a target.
 pub(super) struct Upstream {
     stream: Stream,
+    /// Asked before anything is sent, where that is limited: so whatever sends is counted.
+    meter: Option<Box<Meter>>,
     /// Given back once it is closed.
     _descriptor: Descriptor,
 }
@@ -99,6 +101,7 @@ impl Dialler {
         let connected = match connected {
             Ok(descriptor) => self.stream(permit).await.map(|stream| Upstream {
                 stream,
+                meter: gate.meter(permit),
                 _descriptor: descriptor,
             }),
             Err(failure) => Err(failure),
@@ -299,12 +302,25 @@ fn not_connected(error: io::Error) -> Failure {
     }
 }
 
+impl Stream {
+    fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+}
+
 impl Side for Upstream {
     fn socket(&self) -> Option<&TcpStream> {
         match &self.stream {
             Stream::Tcp(stream) => Some(stream),
             Stream::Unix(_) => None,
         }
+    }
+
+    fn sink(&self) -> Option<&TcpStream> {
+        self.socket().filter(|_| self.meter.is_none())
     }
 }
 
@@ -327,10 +343,20 @@ impl AsyncWrite for Upstream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        let this = self.get_mut();
+        let granted = match &mut this.meter {
+            Some(meter) => meter.take(buf.len())?,
+            None => buf.len(),
+        };
+        let written = this.stream.poll_write(cx, &buf[..granted]);
+        if let Some(meter) = &this.meter {
+            let sent = match written {
+                Poll::Ready(Ok(sent)) => sent,
+                Poll::Ready(Err(_)) | Poll::Pending => 0,
+            };
+            meter.give_back(granted - sent);
         }
+        written
     }
 
     fn poll_write_vectored(
@@ -338,6 +364,10 @@ impl AsyncWrite for Upstream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.meter.is_some() {
+            let first = bufs.iter().find(|buf| !buf.is_empty());
+            return self.poll_write(cx, first.map_or(&[], |buf| buf));
+        }
         match &mut self.get_mut().stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),

@@ -210,6 +210,9 @@ impl Proxy {
                 tasks.spawn(serve(door, listener, Arc::clone(&road)));
             }
         }
+        for listener in doors.host {
+            tasks.spawn(serve(Door::Host, listener, Arc::clone(&road)));
+        }
         if let Some((listener, config)) = tcp {
             // On loopback both sides are the person's own machine.
             let closed_to = sandbox_side.filter(|ip| !ip.is_loopback() && !ip.is_unspecified());

@@ -28,6 +28,7 @@ pub struct Sockets {
     pub(super) socks5: Option<TcpListener>,
     pub(super) plain: Option<TcpListener>,
     pub(super) tls: Option<TcpListener>,
+    pub(super) host: Vec<TcpListener>,
     pub(super) dns: Option<(UdpSocket, TcpListener)>,
 }
 
@@ -55,6 +56,12 @@ impl Sockets {
             socks5: at.socks5.map(listen_tcp).transpose()?,
             plain: at.plain.map(listen_tcp).transpose()?,
             tls: at.tls.map(listen_tcp).transpose()?,
+            host: at
+                .host
+                .iter()
+                .copied()
+                .map(listen_tcp)
+                .collect::<Result<_, _>>()?,
             dns: match at.dns {
                 Some(address) => Some(listen_dns(address).await?),
                 None => None,
@@ -73,6 +80,7 @@ impl Sockets {
                 Some(DoorName::Socks5) => sockets.socks5 = Some(listener(socket)?),
                 Some(DoorName::Plain) => sockets.plain = Some(listener(socket)?),
                 Some(DoorName::Tls) => sockets.tls = Some(listener(socket)?),
+                Some(DoorName::Host) => sockets.host.push(listener(socket)?),
                 Some(DoorName::DnsTcp) => tcp = Some(listener(socket)?),
                 Some(DoorName::DnsUdp) => {
                     let socket = std::net::UdpSocket::from(socket);
@@ -111,6 +119,9 @@ impl Sockets {
         for (name, listener) in listeners {
             named.extend(listener.iter().map(|open| (name as u8, open.as_fd())));
         }
+        for listener in &self.host {
+            named.push((DoorName::Host as u8, listener.as_fd()));
+        }
         if let Some((udp, tcp)) = &self.dns {
             named.push((DoorName::DnsUdp as u8, udp.as_fd()));
             named.push((DoorName::DnsTcp as u8, tcp.as_fd()));
@@ -125,6 +136,7 @@ impl Sockets {
             socks5: self.socks5.as_ref().map(local).transpose()?,
             plain: self.plain.as_ref().map(local).transpose()?,
             tls: self.tls.as_ref().map(local).transpose()?,
+            host: self.host.iter().map(local).collect::<Result<_, _>>()?,
             dns: self.dns.as_ref().map(|(_, tcp)| local(tcp)).transpose()?,
             tcp: None,
         })
@@ -200,6 +212,7 @@ mod tests {
             dns: Some("127.0.0.1:0".parse().unwrap()),
             plain: Some("127.0.0.1:0".parse().unwrap()),
             tls: Some("127.0.0.1:0".parse().unwrap()),
+            host: vec!["127.0.0.1:0".parse().unwrap(); 64],
         }
     }
 
@@ -224,6 +237,7 @@ mod tests {
             (listening.plain, listening.tls),
             (expected.plain, expected.tls)
         );
+        assert_eq!(listening.host, expected.host);
         drop(taken);
         let refused = std::net::TcpStream::connect(expected.http.unwrap()).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);

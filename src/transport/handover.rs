@@ -13,7 +13,7 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 /// How many sockets go in one message. More is an error on both sides.
-pub const MOST: usize = 8;
+pub const MOST: usize = 128;
 
 /// Sends sockets, each with the byte that names it.
 ///

@@ -12,7 +12,7 @@ use rustix::net::{
 };
 
 /// Descriptors in one message, at the most.
-const MOST: usize = 8;
+const MOST: usize = 128;
 
 /// What is read at once.
 const PIECE: usize = 16 * 1024;

@@ -133,7 +133,7 @@ fn the_session_says_what_it_is() {
     let session = proxy.read("/session");
     let (http, dns) = (proxy.http().to_string(), proxy.dns().to_string());
     let doors = json!({
-        "http": http, "socks5": null, "dns": dns, "plain": null, "tls": null,
+        "http": http, "socks5": null, "dns": dns, "plain": null, "tls": null, "host": [],
         "tcp": proxy.tcp().to_string(),
     });
     let expected = json!({

@@ -8,7 +8,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Authority, Launch, Origin, Proxy, Resolver, Says, Wire, ok, own_loopback, require,
+    Authority, Launch, Origin, Proxy, Resolver, Says, Wire, hello, ok, own_loopback, require,
 };
 
 /// A proxy with every door, for names that are all at one address of this machine.
@@ -298,21 +298,6 @@ fn tls_of_a_program_that_knows_no_proxy_goes_where_its_name_says() {
     wire.ends();
     assert_eq!(doors.last()["reason"], "malformed");
     assert_eq!(origin.connections(), 1);
-}
-
-/// A ClientHello for this name, as a TLS library sends it.
-fn hello(name: &str) -> Vec<u8> {
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    let name = name.to_owned().try_into().expect("a name");
-    let mut client = rustls::ClientConnection::new(config.into(), name).expect("a client");
-    let mut sent = Vec::new();
-    client.write_tls(&mut sent).expect("a hello");
-    sent
 }
 
 /// MIS-004, MIS-006, MIS-010, SOCK-013.

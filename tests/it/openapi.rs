@@ -60,7 +60,7 @@ fn the_words_of_the_description_are_those_of_the_types() {
     assert_eq!(read::<Verdict>(&words("Verdict")), 2);
     assert_eq!(read::<Origin>(&words("Origin")), 6);
     assert_eq!(read::<Scope>(&words("Scope")), 4);
-    assert_eq!(read::<Door>(&words("Door")), 6);
+    assert_eq!(read::<Door>(&words("Door")), 7);
     assert_eq!(read::<Reason>(&words("Reason")), 13);
 }
 
@@ -71,7 +71,13 @@ fn what_the_client_sends_is_what_the_description_takes() {
         entries: vec!["a.test".into()],
         scope: Some(vibepit::policy::Scope::Session),
         ttl: Some("10m".into()),
+        max_upload: None,
         force: true,
+    };
+    let limited = AddBody {
+        entries: vec!["a.test".into()],
+        max_upload: Some("10MB".into()),
+        ..AddBody::default()
     };
     let plain = AddBody {
         entries: vec!["a.test".into()],
@@ -90,6 +96,9 @@ fn what_the_client_sends_is_what_the_description_takes() {
             assert!(!described.takes("POST", path, &body), "{body}");
         }
     }
+    let limited = serde_json::to_value(&limited).expect("JSON");
+    assert!(described.takes("POST", "/allow", &limited));
+    assert!(!described.takes("POST", "/deny", &limited));
     let body = RevokeBody {
         entries: vec!["a.test".into()],
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Entry, NoPreset, PresetName, Scope, Target, Verdict};
+use crate::policy::{Entry, NoPreset, PresetName, Scope, Size, SizeError, Target, Verdict};
 
 use super::query::{Query, number};
 use super::{DecideBody, Decision, Fault};
@@ -74,6 +74,8 @@ pub struct Addition {
     pub scope: Scope,
     /// For how much time; forever, within the scope, without it.
     pub ttl: Option<Duration>,
+    /// How much may be sent under each of them.
+    pub max_upload: Option<Size>,
 }
 
 /// The body of POST /allow and POST /deny.
@@ -88,6 +90,10 @@ pub struct AddBody {
     /// `90s`, `10m`, `2h`, `1d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<String>,
+    /// `10MB`, `64KiB`: how much may be sent under each rule, all connections together. Only of
+    /// what is allowed, with scope session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_upload: Option<String>,
     /// Accept a wildcard over a public suffix.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
@@ -264,8 +270,8 @@ impl Route {
         let action = match self.path {
             "/session" => Action::Session,
             "/rules" => Action::Rules,
-            "/allow" => Action::Add(Verdict::Allow, addition(body)?),
-            "/deny" => Action::Add(Verdict::Deny, addition(body)?),
+            "/allow" => Action::Add(Verdict::Allow, addition(Verdict::Allow, body)?),
+            "/deny" => Action::Add(Verdict::Deny, addition(Verdict::Deny, body)?),
             "/revoke" => Action::Revoke(revocation(body)?),
             "/pending-domains" => Action::Pending {
                 missed: query.flag("missed")?,
@@ -365,7 +371,7 @@ fn preset(name: &str) -> Result<PresetName, Fault> {
         .map_err(|error: NoPreset| Fault::bad_request(error.to_string()))
 }
 
-fn addition(body: &[u8]) -> Result<Addition, Fault> {
+fn addition(verdict: Verdict, body: &[u8]) -> Result<Addition, Fault> {
     let body: AddBody = json(body, r#"{"entries":["api.example.com:443"]}"#)?;
     let scope = body.scope.unwrap_or(Scope::Session);
     if scope == Scope::Once {
@@ -379,6 +385,7 @@ fn addition(body: &[u8]) -> Result<Addition, Fault> {
         entries: entries(&body.entries, body.force)?,
         scope,
         ttl,
+        max_upload: upload_limit(body.max_upload.as_deref(), verdict, scope)?,
     })
 }
 
@@ -429,6 +436,25 @@ fn time_limit(text: Option<&str>, scope: Scope) -> Result<Option<Duration>, Faul
         )));
     }
     Ok(ttl)
+}
+
+/// How much may be sent, where that can be said: what was sent is counted for a session.
+fn upload_limit(text: Option<&str>, verdict: Verdict, scope: Scope) -> Result<Option<Size>, Fault> {
+    let Some(text) = text else { return Ok(None) };
+    if verdict == Verdict::Deny {
+        return Err(Fault::bad_request(
+            "max_upload goes with what is allowed, and not with a denial",
+        ));
+    }
+    if scope != Scope::Session {
+        return Err(Fault::bad_request(format!(
+            "max_upload goes with scope session, which counts what is sent, and not with scope \
+             {scope}"
+        )));
+    }
+    let size = text.parse();
+    size.map(Some)
+        .map_err(|error: SizeError| Fault::bad_request(error.to_string()))
 }
 
 /// Reads a time limit: a number and `s`, `m`, `h` or `d`.

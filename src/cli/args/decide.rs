@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Reach;
-use crate::policy::Scope;
+use crate::policy::{Scope, Size};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct AddArgs {
@@ -18,6 +18,14 @@ pub(in crate::cli) struct AddArgs {
     /// For how long: 90s, 10m, 2h, 1d. Without it: until the session ends.
     #[arg(long = "for", value_name = "TIME")]
     pub(in crate::cli) ttl: Option<String>,
+    /// How much may be sent there: 10MB, 64KiB; all connections together, counted from now on.
+    ///
+    /// Every byte counts, heads of requests too, and names under a wildcard. What does not fit is not
+    /// sent: its connection is closed, and nothing more is admitted. The same entry again counts
+    /// anew. Of several rules that cover a host the one that decides is charged, see
+    /// `vibepit explain`: one said live before those of files, the more specific before the others.
+    #[arg(long, value_name = "SIZE")]
+    pub(in crate::cli) max_upload: Option<Size>,
     /// How far it reaches: session, project (every session of this project), global (every
     /// session).
     #[arg(long, value_name = "SCOPE", value_parser = scope)]
@@ -87,6 +95,7 @@ impl DenyArgs {
             reach: self.reach,
             entries: self.entries,
             ttl: self.ttl,
+            max_upload: None,
             save: false,
             force: self.force,
         }

@@ -33,6 +33,10 @@ pub(in crate::cli) struct ProxyArgs {
     /// Where TLS of programs that know no proxy arrives; the SNI names the target.
     #[arg(long, value_name = "ADDR", conflicts_with = "stdin")]
     pub(in crate::cli) tls: Option<SocketAddr>,
+    /// Where programs that know no proxy arrive at host.vibepit: for the host's port of the same
+    /// number, if it is in allow_host_ports. May be given several times.
+    #[arg(long, value_name = "ADDR", conflicts_with = "stdin")]
+    pub(in crate::cli) host: Vec<SocketAddr>,
     /// A further control socket, beside the one in the session's directory.
     #[arg(long, value_name = "PATH", conflicts_with = "stdin")]
     pub(in crate::cli) control: Option<PathBuf>,

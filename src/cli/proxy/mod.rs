@@ -44,6 +44,7 @@ fn door_addresses(args: &ProxyArgs) -> DoorAddresses {
         dns: args.dns,
         plain: args.plain,
         tls: args.tls,
+        host: args.host.clone(),
     }
 }
 

@@ -68,18 +68,22 @@ impl Process {
 
 impl Enclosure {
     /// Starts it, and waits for the doors' sockets.
-    pub(super) async fn start(undo: &mut Undo) -> Result<(Self, Vec<(DoorName, OwnedFd)>)> {
+    pub(super) async fn start(
+        host_ports: &[u16],
+        undo: &mut Undo,
+    ) -> Result<(Self, Vec<(DoorName, OwnedFd)>)> {
         let process = Process::default();
         {
             let process = process.clone();
             undo.push("the sandbox", move || async move { process.end().await });
         }
-        Self::start_process(process).await
+        Self::start_process(process, host_ports).await
     }
 
     /// The same for whoever ends it by hand.
     pub(super) async fn start_process(
         process: Process,
+        host_ports: &[u16],
     ) -> Result<(Self, Vec<(DoorName, OwnedFd)>)> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()
             .context("the channel to the sandbox cannot be made")?;
@@ -87,6 +91,7 @@ impl Enclosure {
         let channel = Arc::new(Channel::new(UnixStream::from_std(ours)?));
         let mut child = Command::new("/proc/self/exe")
             .args(["inside", "enclosure"])
+            .args(host_ports.iter().map(u16::to_string))
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -110,7 +115,8 @@ impl Enclosure {
             bail!("the sandbox's enclosure begins with something else than its doors");
         };
         let mut doors = Vec::new();
-        for door in DoorName::ALL {
+        let of_host = host_ports.iter().map(|_| DoorName::Host);
+        for door in DoorName::ALL.into_iter().chain(of_host) {
             doors.push((door, enclosure.hearing.descriptor()?));
         }
         Ok((enclosure, doors))

@@ -53,7 +53,7 @@ pub struct LocalFacts {
 pub async fn possible() -> Result<LocalFacts, LocalError> {
     let process = Process::default();
     let tried = async {
-        let (mut enclosure, _doors) = Enclosure::start_process(process.clone()).await?;
+        let (mut enclosure, _doors) = Enclosure::start_process(process.clone(), &[]).await?;
         enclosure.tell(&nothing()).await?;
         enclosure.ready().await
     };

@@ -49,6 +49,9 @@ pub(crate) async fn start(
         );
     }
     let inside = Inside::of(request)?;
+    let source = proxy::Source::here(&request.policy);
+    let policy = signals.unless_called_off(source.read()).await??;
+    let host_ports = proxy::with_doors(launch, &policy);
     launch.report.step("starting the sandbox");
     let mut limits = Limits::of(launch.id().as_str());
     if let Some(group) = limits.group().cloned() {
@@ -57,7 +60,7 @@ pub(crate) async fn start(
         });
     }
     let (mut enclosure, doors) = {
-        let starting = Enclosure::start(undo);
+        let starting = Enclosure::start(&host_ports, undo);
         signals.unless_called_off(starting).await??
     };
     if let Some(process) = enclosure.process.id().await {
@@ -66,7 +69,7 @@ pub(crate) async fn start(
     let plan = plan::of(request, &inside, &limits)?;
     enclosure.tell(&plan).await?;
     launch.report.step("starting the proxy");
-    let proxy = proxy::start_here(launch, doors, undo, signals).await?;
+    let proxy = proxy::start_here(launch, doors, (policy, source), undo, signals).await?;
     signals.unless_called_off(enclosure.ready()).await??;
     // What is mounted is what was looked at: the inside has seen to that. What is hidden in it may
     // have come or gone meanwhile, and no command has seen it yet.

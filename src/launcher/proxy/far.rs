@@ -45,7 +45,7 @@ pub(super) async fn start(
         socket_volume: volume,
     };
     let program = executable.program.clone();
-    let (network, (output, input)) = run(containers, &plan, executable, undo, signals).await?;
+    let (network, (output, input)) = run(containers, &plan, &[], executable, undo, signals).await?;
     let control = SocketAddr::from(([127, 0, 0, 1], CONTROL_PORT_NUMBER));
     let relay = Relay::open(engine, names.proxy(), program, control).await?;
     let minted = pki::mint(OffsetDateTime::now_utc())?;

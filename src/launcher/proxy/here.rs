@@ -21,6 +21,7 @@ use super::{Proxy, Source, audit_dir, decisions_dir};
 use crate::api::enclosure::DoorName;
 use crate::api::{
     AuditPlace, ControlPoints, DecisionsPlace, Document, Doors, HostAccess, Identity,
+    PolicyDocument,
 };
 use crate::client::{Client, Ends};
 use crate::config;
@@ -33,6 +34,7 @@ const DOORS: &str = "doors.sock";
 pub(crate) async fn start_here(
     launch: &Launch<'_>,
     doors: Vec<(DoorName, OwnedFd)>,
+    (policy, source): (PolicyDocument, Source),
     undo: &mut Undo,
     signals: &mut Signals,
 ) -> Result<Proxy> {
@@ -41,7 +43,6 @@ pub(crate) async fn start_here(
     let socket_dir = launch.directory.socket_dir();
     let lifeline = Lifeline::hold(&socket_dir).context("the proxy's lifeline cannot be made")?;
     let minted = pki::mint(OffsetDateTime::now_utc())?;
-    let source = Source::here(&launch.request.policy);
     let document = Document {
         session: Identity {
             id: launch.id().to_string(),
@@ -49,7 +50,7 @@ pub(crate) async fn start_here(
             project_dir: Some(launch.request.project.path().to_owned()),
             runtime: "local".to_owned(),
         },
-        policy: source.read().await?,
+        policy,
         doors: Doors::Held(socket_dir.join(DOORS)),
         control: ControlPoints {
             sockets: vec![launch.directory.control_socket()],

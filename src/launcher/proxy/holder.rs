@@ -19,7 +19,9 @@ use super::super::labels::Names;
 use super::PATIENCE;
 use super::container::Plan;
 use super::link::Link;
-use crate::api::enclosure::{DNS_DOOR, HOSTNAME, HTTP_DOOR, PLAIN_DOOR, SOCKS5_DOOR, TLS_DOOR};
+use crate::api::enclosure::{
+    DNS_DOOR, HOSTNAME, HTTP_DOOR, PLAIN_DOOR, SOCKS5_DOOR, TLS_DOOR, host_door,
+};
 
 /// Where the proxy gets the doors, as both containers see it.
 pub(super) const DOORS: &str = "/socket/doors.sock";
@@ -34,10 +36,11 @@ pub(super) async fn create(
     engine: &Engine,
     names: &Names,
     plan: &Plan,
+    host_ports: &[u16],
     project: Option<Mount>,
     executable: &Executable,
 ) -> Result<()> {
-    let body = body(engine.facts(), names, plan, project, executable);
+    let body = body(engine.facts(), names, plan, host_ports, project, executable);
     container::create(engine, &names.holder(), body).await
 }
 
@@ -60,16 +63,22 @@ fn body(
     facts: &Facts,
     names: &Names,
     plan: &Plan,
+    host_ports: &[u16],
     project: Option<Mount>,
     executable: &Executable,
 ) -> ContainerCreateBody {
-    let doors = [
-        ("--http", HTTP_DOOR.to_string()),
-        ("--socks5", SOCKS5_DOOR.to_string()),
-        ("--dns", DNS_DOOR.to_string()),
-        ("--plain", PLAIN_DOOR.to_string()),
-        ("--tls", TLS_DOOR.to_string()),
-    ];
+    let of_host = host_ports.iter().map(|port| ("--host", host_door(*port)));
+    let doors: Vec<_> = [
+        ("--http", HTTP_DOOR),
+        ("--socks5", SOCKS5_DOOR),
+        ("--dns", DNS_DOOR),
+        ("--plain", PLAIN_DOOR),
+        ("--tls", TLS_DOOR),
+    ]
+    .into_iter()
+    .chain(of_host)
+    .map(|(option, address)| (option, address.to_string()))
+    .collect();
     let patience = PATIENCE.to_string();
     let mut arguments = vec!["proxy", "--hand-over", DOORS];
     for (option, address) in &doors {
@@ -122,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_holder_has_no_network_no_capability_and_ends_with_its_launcher() {
-        let body = body(&rootful(), &names(), &plan(), None, &executable());
+        let body = body(&rootful(), &names(), &plan(), &[], None, &executable());
         assert_eq!((body.open_stdin, body.stdin_once), (Some(true), Some(true)));
         let host = body.host_config.unwrap();
         assert_eq!(host.network_mode.as_deref(), Some("none"));

@@ -30,15 +30,17 @@ use super::session::Launch;
 use super::signals::Signals;
 use super::undo::Undo;
 use super::{attach, image, mounted, pki};
+use crate::api::enclosure::{MOST_HOST_DOORS, PLAIN_DOOR, TLS_DOOR, with_host_doors};
 use crate::api::{
-    AuditPlace, DecisionsPlace, Document, Doors, HostAccess, Identity, Listening, audit_file_name,
+    AuditPlace, DecisionsPlace, Document, Doors, HostAccess, Identity, Listening, PolicyDocument,
+    audit_file_name,
 };
 use crate::client::{Client, Ends};
 use crate::config;
 
 pub(crate) use self::here::start_here;
 pub(crate) use self::link::Link;
-use self::policy::Source;
+pub(crate) use self::policy::Source;
 use self::relay::Relay;
 
 /// Seconds for which what runs on another machine waits for a launcher whose connection is lost.
@@ -81,14 +83,17 @@ pub(crate) async fn start(
         decisions: decisions.clone(),
         audit: audit.clone(),
     };
-    let (network, (output, input)) = run(containers, &plan, executable, undo, signals).await?;
+    let source = Source::new(&launch.request.policy, socket_dir);
+    let policy = source.read().await?;
+    let host_ports = with_doors(launch, &policy);
+    let (network, (output, input)) =
+        run(containers, &plan, &host_ports, executable, undo, signals).await?;
     let inspected = super::container::inspect(engine, &names.proxy()).await?;
     let control_tcp = container::published(&inspected)?;
     let minted = pki::mint(OffsetDateTime::now_utc())?;
-    let source = Source::new(&launch.request.policy, socket_dir);
     let document = Document {
         session: identity(containers),
-        policy: source.read().await?,
+        policy,
         doors: Doors::Held(PathBuf::from(holder::DOORS)),
         control: container::control(engine.facts(), &inspected)?,
         tls: Some(minted.server),
@@ -126,6 +131,28 @@ pub(crate) async fn start(
     })
 }
 
+/// The ports of the host that get doors of their own. The others are told of.
+pub(crate) fn with_doors(launch: &Launch<'_>, policy: &PolicyDocument) -> Vec<u16> {
+    let (with, without) = with_host_doors(&policy.allow_host_ports);
+    // At these, doors read which host is meant.
+    let read = [PLAIN_DOOR.port(), TLS_DOOR.port()];
+    let without: Vec<_> = without
+        .iter()
+        .filter(|port| !read.contains(port))
+        .map(u16::to_string)
+        .collect();
+    if !without.is_empty() {
+        launch.report.warning(&format!(
+            "allow_host_ports: {} of host.vibepit can be reached through the proxy alone: what \
+             connects there by itself finds one of vibepit's own doors, or none, for there are {} \
+             at the most",
+            without.join(", "),
+            MOST_HOST_DOORS
+        ));
+    }
+    with
+}
+
 /// Who the session is, as its control plane tells it.
 fn identity(containers: &Containers<'_>) -> Identity {
     Identity {
@@ -149,6 +176,7 @@ async fn answers(client: &Client, signals: &mut Signals) -> Result<()> {
 async fn run(
     containers: &Containers<'_>,
     plan: &container::Plan,
+    host_ports: &[u16],
     executable: Executable,
     undo: &mut Undo,
     signals: &mut Signals,
@@ -174,7 +202,7 @@ async fn run(
             // An image that a container holds is not pruned: what is missing is missing here.
             let project = containers.launch.request.project.path();
             let project = mounted::held(engine.facts(), project);
-            holder::create(engine, names, plan, project, &executable).await?;
+            holder::create(engine, names, plan, host_ports, project, &executable).await?;
             container::create(engine, names, plan, &executable).await
         },
     )

@@ -16,7 +16,7 @@ use crate::api::PolicyDocument;
 /// Where a session's policy comes from, as often as it is asked for. The host's ports that it
 /// names are served while this lives, and follow every reading.
 #[derive(Clone)]
-pub(super) struct Source {
+pub(crate) struct Source {
     policy: Policy,
     proxy: Whereabouts,
 }
@@ -42,7 +42,7 @@ impl Source {
     }
 
     /// For a proxy that runs on this machine.
-    pub(super) fn here(policy: &Policy) -> Self {
+    pub(crate) fn here(policy: &Policy) -> Self {
         Self {
             policy: Arc::clone(policy),
             proxy: Whereabouts::Here,
@@ -58,7 +58,7 @@ impl Source {
     }
 
     /// Reads the configuration and adds what the person need not say.
-    pub(super) async fn read(&self) -> Result<PolicyDocument> {
+    pub(crate) async fn read(&self) -> Result<PolicyDocument> {
         let policy = Arc::clone(&self.policy);
         let mut document = tokio::task::spawn_blocking(move || policy())
             .await

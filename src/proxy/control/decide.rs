@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use crate::api::{Added, Addition, Decided, Decision, Fault, Revoked};
 use crate::policy::{Entry, Made, Pattern, PresetName, Scope, Target, Verdict};
-use crate::proxy::gate::AddedRules;
+use crate::proxy::gate::{AddedRules, is_of_host};
 use crate::proxy::ledger::timestamp;
 use crate::proxy::queue::Answer;
 
@@ -36,6 +36,9 @@ pub(super) async fn add(
     let (state, actor) = (Arc::clone(state), actor.to_owned());
     whole(async move {
         state.can_hold(addition.scope)?;
+        if addition.max_upload.is_some() {
+            addition.entries.iter().try_for_each(can_limit)?;
+        }
         let _turn = state.ledger.turn().await;
         let made = made(actor);
         let saving = state
@@ -139,6 +142,7 @@ pub(super) async fn decide(
                 entries,
                 scope: saving.scope,
                 ttl: decision.ttl,
+                max_upload: None,
             };
             // A session that is full of rules still answers the one who waits.
             match state
@@ -324,10 +328,22 @@ impl State {
             .add(verdict, addition, made, save_error)
             .map_err(|error| Fault::unavailable(error.to_string()))?;
         let closed = match verdict {
-            Verdict::Deny => self.ledger.sweep(&self.gate).await,
-            Verdict::Allow => 0,
+            Verdict::Allow if addition.max_upload.is_none() => 0,
+            Verdict::Allow | Verdict::Deny => self.ledger.sweep(&self.gate).await,
         };
         Ok((added, closed))
+    }
+}
+
+/// Whether what is sent under an entry can be limited.
+fn can_limit(entry: &Entry) -> Result<(), Fault> {
+    match is_of_host(entry) {
+        true => Err(Fault::bad_entry(
+            &entry.to_string(),
+            "allow_host_ports in config.toml opens the ports of the host, and max_upload does not \
+             limit what is sent there",
+        )),
+        false => Ok(()),
     }
 }
 

@@ -191,7 +191,8 @@ impl NameServer {
             Ok(Admissible::IfAskedAbout) if is_answered_upstream(kind) => {
                 Some(RefusedName::unlisted("no rule allows it yet"))
             }
-            Ok(Admissible::Allowed | Admissible::IfAskedAbout) => None,
+            Ok(Admissible::Limited) if is_answered_upstream(kind) => Some(RefusedName::uncounted()),
+            Ok(Admissible::Allowed | Admissible::Limited | Admissible::IfAskedAbout) => None,
         };
         if let Some(refusal) = refusal {
             let answer = refused(answer, &refusal.why);

@@ -30,9 +30,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::policy::{Door, Reason, Target, TargetError};
+use crate::policy::{Budget, Door, Reason, Target, TargetError};
 use crate::proxy::dial::{NotConnected, Upstream};
-use crate::proxy::gate::Refusal;
+use crate::proxy::gate::{Permit, Refusal, over_budget};
 use crate::proxy::ledger::Passage;
 use crate::proxy::relay::relay;
 
@@ -170,6 +170,8 @@ struct Client {
 /// A connection to an origin, between two requests.
 struct Origin {
     target: Target,
+    /// What its bytes are counted against.
+    budget: Option<Arc<Budget>>,
     sender: SendRequest<Counted>,
 }
 
@@ -249,7 +251,7 @@ impl Client {
             return std::future::pending().await;
         };
         let permit = admitted?;
-        Ok(match self.kept(target).await {
+        Ok(match self.kept(&permit).await {
             Some(sender) => {
                 let passage = self.road.ledger.opened(permit, self.abort.clone()).await;
                 (sender, Arc::new(passage), true)
@@ -282,7 +284,7 @@ impl Client {
             let refusal = self.road.gate.mismatched(permit, Some(target), why).await;
             return Err(super::denied(refusal));
         }
-        if let Some(sender) = self.kept(target).await {
+        if let Some(sender) = self.kept(passage.permit()).await {
             return Ok(Some((sender, passage, true)));
         }
         let upstream = match tunnel.upstream() {
@@ -309,6 +311,7 @@ impl Client {
         let spare = reused.then(|| repeatable(&request)).flatten();
         let mut sent = timeout(ANSWER, sender.try_send_request(request)).await;
         if let Ok(Err(error)) = &mut sent
+            && over_budget(error.error()).is_none()
             && let Some(request) = error.take_message().or(spare).filter(|_| reused)
         {
             // The origin closed the connection while nothing was asked of it.
@@ -319,6 +322,9 @@ impl Client {
         let answer = match sent.map(|sent| sent.map_err(TrySendError::into_error)) {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
+                if let Some(refusal) = over_budget(&error) {
+                    return Err(super::denied(refusal));
+                }
                 // The content that the client sent may be what broke it.
                 let unreadable = || {
                     let why = std::error::Error::source(&error)?.to_string();
@@ -350,8 +356,11 @@ impl Client {
             }
             return self.switch(answer, &target, rule, passage).await;
         }
-        *self.origin.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Origin { target, sender });
+        *self.origin.lock().unwrap_or_else(PoisonError::into_inner) = Some(Origin {
+            target,
+            budget: passage.permit().budget().cloned(),
+            sender,
+        });
         Ok(for_client(answer, passage).map(Either::Left))
     }
 
@@ -365,14 +374,22 @@ impl Client {
         }
     }
 
-    /// The connection to this target, if there is one and it can take a request.
-    async fn kept(&self, target: &Target) -> Option<SendRequest<Counted>> {
+    /// The connection to what a permit is for, if there is one that counts as the permit has it
+    /// and can take a request.
+    async fn kept(&self, permit: &Permit) -> Option<SendRequest<Counted>> {
         let kept = self
             .origin
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let mut origin = kept.filter(|origin| origin.target == *target)?;
+        let counts_alike = |origin: &Origin| match (&origin.budget, permit.budget()) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        let mut origin = kept
+            .filter(|origin| origin.target == *permit.target())
+            .filter(counts_alike)?;
         origin.sender.ready().await.ok()?;
         Some(origin.sender)
     }

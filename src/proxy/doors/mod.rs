@@ -14,6 +14,7 @@ mod doorbell;
 mod fields;
 mod head;
 mod hello;
+mod host;
 mod http;
 mod inlet;
 mod manner;
@@ -136,6 +137,7 @@ async fn serve_client(
     match door {
         Door::Socks5 => socks5::serve(stream, road, abort).await,
         Door::Tls => tls::serve(stream, road, abort).await,
+        Door::Host => host::serve(stream, road, abort).await,
         Door::Plain => {
             let manner = manner::Manner::plain();
             Box::pin(http::serve(stream, BytesMut::new(), road, abort, manner)).await

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::policy::{Host, Name, SniCheck, Target};
 use crate::proxy::dial::Upstream;
-use crate::proxy::gate::Gate;
+use crate::proxy::gate::{Gate, Permit};
 use crate::proxy::ledger::Passage;
 use crate::proxy::relay::{Inspect, Look, Relay};
 
@@ -100,7 +100,7 @@ pub(super) async fn clear(
     let Cleared { relay, passage } = &mut tunnel;
     let mut inspector = Inspector {
         gate: &road.gate,
-        target: passage.permit().target(),
+        permit: passage.permit(),
         check,
         found: None,
         carries: None,
@@ -160,12 +160,21 @@ impl Found {
         let (other, why) = match self {
             Self::Http => return,
             Self::Other(name) => {
-                let why = format!("the TLS inside is for {name}, which no rule allows");
                 let other = Target {
                     host: Host::Name(name),
                     port: permit.target().port,
                 };
-                (Some(other), why)
+                let name = &other.host;
+                match gate.allows(&other) {
+                    true => {
+                        let why = "a rule allows with a limit of its own on what is sent";
+                        (None, format!("the TLS inside is for {name}, which {why}"))
+                    }
+                    false => {
+                        let why = format!("the TLS inside is for {name}, which no rule allows");
+                        (Some(other), why)
+                    }
+                }
             }
             Self::Broken(why) => (None, format!("what is inside cannot be judged: {why}")),
         };
@@ -175,7 +184,7 @@ impl Found {
 
 struct Inspector<'a> {
     gate: &'a Gate,
-    target: &'a Target,
+    permit: &'a Permit,
     check: SniCheck,
     found: Option<Found>,
     /// What it looks like.
@@ -213,12 +222,16 @@ impl Inspect for Inspector<'_> {
 impl Inspector<'_> {
     /// Whether a name is the tunnel's own, or is allowed itself.
     fn is_for(&self, name: &Name) -> bool {
-        match &self.target.host {
+        let target = self.permit.target();
+        match &target.host {
             Host::Name(own) if own == name => true,
-            _ => self.gate.allows(&Target {
-                host: Host::Name(name.clone()),
-                port: self.target.port,
-            }),
+            _ => {
+                let other = Target {
+                    host: Host::Name(name.clone()),
+                    port: target.port,
+                };
+                self.gate.allows_within(self.permit, &other)
+            }
         }
     }
 }

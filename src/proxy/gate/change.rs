@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::api::{Addition, PolicyDocument, RuleChange, RuleView, Saved, Shadowed};
-use crate::policy::{Entry, Expiry, Made, Origin, Pattern, Ports, Rule, Scope, Verdict};
+use crate::api::{Addition, PolicyDocument, RuleChange, RuleView, Saved, Shadowed, revoke_command};
+use crate::policy::{Budget, Entry, Expiry, Made, Origin, Pattern, Ports, Rule, Scope, Verdict};
 
 use super::explain::view;
 use super::judge::Judgement;
@@ -27,7 +27,7 @@ const SAVED: &str = "a saved decision";
 /// What [`Gate::add`] did.
 #[derive(Default)]
 pub(in crate::proxy) struct AddedRules {
-    /// Entries that are new, or whose verdict or time limit changed.
+    /// Entries that are new, or whose verdict or limits changed.
     pub(in crate::proxy) added: Vec<String>,
     /// Entries that stood already.
     pub(in crate::proxy) existing: Vec<String>,
@@ -79,6 +79,7 @@ impl Gate {
         let mut result = AddedRules::default();
         let mut replaced = HashSet::new();
         let mut added = Vec::new();
+        let mut budgets = Vec::new();
         for entry in &addition.entries {
             // Named twice, it is there already the second time.
             let same = same.remove(entry);
@@ -86,7 +87,10 @@ impl Gate {
                 let for_ever = |rule: &&Rule| rule.expires().is_none() && addition.ttl.is_none();
                 let in_a_file =
                     scope == Scope::Session && snapshot.fixed().find(entry, verdict).is_some();
-                same.iter().all(|rule| rule.verdict == verdict)
+                let unlimited = |rule: &&Rule| rule.budget().is_none();
+                addition.max_upload.is_none()
+                    && same.iter().all(unlimited)
+                    && same.iter().all(|rule| rule.verdict == verdict)
                     && (in_a_file || same.iter().any(for_ever))
             });
             if stands {
@@ -101,6 +105,16 @@ impl Gate {
                 Scope::Project | Scope::Global => Origin::Decision,
             };
             let mut rule = Rule::new(entry.clone(), verdict, origin, scope).made_by(made.clone());
+            // What is open under an earlier budget goes on under this one, or under none.
+            let earlier = same.iter().flatten().find_map(|rule| rule.budget());
+            let budget = addition.max_upload.map(|size| match earlier {
+                Some(earlier) => Arc::clone(earlier),
+                None => Arc::new(Budget::new(size)),
+            });
+            budgets.extend(earlier.cloned());
+            if let Some(budget) = budget {
+                rule = rule.limited(budget);
+            }
             if let Some(ttl) = addition.ttl {
                 rule = rule.ending(expiry(now, ttl));
             }
@@ -113,6 +127,12 @@ impl Gate {
         live.extend(added.iter().cloned());
         if live.len() > LIVE_RULES_MAX {
             return Err(TooManyRules);
+        }
+        for budget in budgets {
+            match addition.max_upload {
+                Some(size) => budget.renew(size),
+                None => budget.lift(),
+            }
         }
         self.swap(&change, snapshot.with_live(live), actor);
         self.tell_removed(&gone, actor);
@@ -127,6 +147,11 @@ impl Gate {
             result.shadowed = shadowed(&snapshot, &addition.entries);
             let unopened = |entry| unopened(entry, snapshot.host_ports());
             result.warnings = addition.entries.iter().filter_map(unopened).collect();
+            if addition.max_upload.is_some() {
+                result
+                    .warnings
+                    .extend(unlimited(&snapshot, &addition.entries));
+            }
         }
         Ok(result)
     }
@@ -283,9 +308,14 @@ fn shadowed(snapshot: &Snapshot, entries: &[Entry]) -> Vec<Shadowed> {
         .collect()
 }
 
+/// Whether an entry is about this machine, under the name that the sandbox has for it.
+pub(in crate::proxy) fn is_of_host(entry: &Entry) -> bool {
+    matches!(entry.pattern(), Pattern::Name(name) if name.as_str() == HOST_NAME)
+}
+
 /// That an entry, just allowed, leaves ports of the host closed, which no rule opens.
 fn unopened(entry: &Entry, open: &[u16]) -> Option<String> {
-    if !matches!(entry.pattern(), Pattern::Name(name) if name.as_str() == HOST_NAME) {
+    if !is_of_host(entry) {
         return None;
     }
     let ports = match entry.ports() {
@@ -310,6 +340,25 @@ fn unopened(entry: &Entry, open: &[u16]) -> Option<String> {
             host_ports_remedy(&closed)
         )
     })
+}
+
+/// What was allowed live of the same hosts, decides about some of it, and sends what it likes.
+fn unlimited(snapshot: &Snapshot, entries: &[Entry]) -> Vec<String> {
+    let live = snapshot.live().rules().iter();
+    live.filter(|rule| rule.verdict == Verdict::Allow && rule.budget().is_none())
+        .filter(|rule| {
+            let within = |entry: &Entry| *entry != rule.entry && entry.shadows(&rule.entry);
+            entries.iter().any(within)
+        })
+        .map(|rule| {
+            let entry = rule.entry.to_string();
+            format!(
+                "{entry} is allowed as well, and what is sent under it is not limited; to take it \
+                 back: {}",
+                revoke_command(&entry)
+            )
+        })
+        .collect()
 }
 
 fn changed(rule: &Rule, actor: &str) -> RuleChange {

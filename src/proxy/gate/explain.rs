@@ -29,37 +29,50 @@ impl Gate {
         let snapshot = self.rules.load();
         let now = Instant::now();
         let judgement = snapshot.judge(target, now);
-        let (admission, reason, which, says) = match judgement {
-            Judgement::Allow(Which::HostPort) => (
+        let used_up = match judgement {
+            Judgement::Allow(which) => snapshot.used_up(which, target),
+            _ => None,
+        };
+        let (admission, reason, which, says) = match (judgement, &used_up) {
+            (Judgement::Allow(Which::HostPort), _) => (
                 Admission::Allow,
                 Reason::Allowed,
                 None,
                 format!("port {} is in allow_host_ports", target.port),
             ),
-            Judgement::Allow(which) => {
+            (Judgement::Allow(which), Some(refusal)) => (
+                Admission::Deny,
+                Reason::OverBudget,
+                Some(which),
+                refusal.why.clone(),
+            ),
+            (Judgement::Allow(which), None) => {
                 let rule = snapshot.rule(which);
                 let from = rule.map_or_else(String::new, |rule| view(rule).came_from());
+                let left = rule.and_then(|rule| view(rule).upload_shown());
+                let left =
+                    left.map_or_else(String::new, |left| format!("; {left} may still be sent"));
                 let says = format!(
-                    "the rule \"allow {}\" ({from}) covers it",
+                    "the rule \"allow {}\" ({from}) covers it{left}",
                     snapshot.entry(which)
                 );
                 (Admission::Allow, Reason::Allowed, Some(which), says)
             }
-            Judgement::Deny(which) => {
+            (Judgement::Deny(which), _) => {
                 let says = format!("the rule \"deny {}\" refuses it", snapshot.entry(which));
                 (Admission::Deny, Reason::DeniedByRule, Some(which), says)
             }
-            Judgement::Screened(why) => (
+            (Judgement::Screened(why), _) => (
                 Admission::Deny,
                 Reason::ScreenedAddress,
                 None,
                 format!("it is never dialled: {why}"),
             ),
-            Judgement::Unlisted if snapshot.asking().is_some() => {
+            (Judgement::Unlisted, _) if snapshot.asking().is_some() => {
                 let says = "no rule covers it: it waits until somebody decides".to_owned();
                 (Admission::Ask, Reason::Unlisted, None, says)
             }
-            Judgement::Unlisted => {
+            (Judgement::Unlisted, _) => {
                 let says = "no rule covers it".to_owned();
                 (Admission::Deny, Reason::Unlisted, None, says)
             }
@@ -69,6 +82,7 @@ impl Gate {
             Reason::Unlisted => Some(allow_command(&target.to_string())),
             Reason::DeniedByRule => rule.as_ref().map(|rule| revoke_command(&rule.entry)),
             Reason::ScreenedAddress => Some(screened_remedy(target)),
+            Reason::OverBudget => used_up.map(|refusal| refusal.remedy),
             _ => None,
         };
         let outranked = snapshot
@@ -105,6 +119,8 @@ pub(super) fn view(rule: &Rule) -> RuleView {
         expires_at: rule.expires().map(|expiry| expiry.shown.clone()),
         made_by: rule.made().map(|made| made.by.clone()),
         made_at: rule.made().map(|made| made.at.clone()),
+        max_upload: rule.budget().map(|budget| budget.of().to_string()),
+        upload_left: rule.budget().map(|budget| budget.left()),
         hits: rule.hits(),
     }
 }

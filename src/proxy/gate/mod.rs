@@ -11,6 +11,7 @@
 mod change;
 mod explain;
 mod judge;
+mod meter;
 mod offers;
 mod refusal;
 mod snapshot;
@@ -24,8 +25,9 @@ use tokio::sync::Notify;
 use crate::api::PolicyDocument;
 use crate::policy::{Door, Host, Reason, Screen, SniCheck, Target};
 
-pub(super) use self::change::AddedRules;
+pub(super) use self::change::{AddedRules, is_of_host};
 use self::judge::Judgement;
+pub(super) use self::meter::{Meter, over_budget};
 pub(super) use self::refusal::{Refusal, RefusedName};
 use self::snapshot::{Snapshot, Which};
 use super::ledger::Ledger;
@@ -60,6 +62,8 @@ pub(super) struct Permit {
 pub(super) enum Admissible {
     /// A rule allows it.
     Allowed,
+    /// A rule allows it, and limits what is sent.
+    Limited,
     /// Somebody would be asked about a request for it.
     IfAskedAbout,
 }
@@ -120,12 +124,18 @@ impl Gate {
         let (refusal, rule) = match (judgement, answer) {
             (Judgement::Allow(which), _) => {
                 snapshot.hit(which);
-                return Ok(Permit {
-                    target,
-                    door,
-                    snapshot,
-                    which,
-                });
+                match snapshot.charge(which, &target) {
+                    Ok(()) => {
+                        return Ok(Permit {
+                            target,
+                            door,
+                            snapshot,
+                            which,
+                        });
+                    }
+                    // No other rule that covers it stands in for the one that decides.
+                    Err(refusal) => (refusal, Some(snapshot.entry(which))),
+                }
             }
             (Judgement::Unlisted, Some(Answer::Once)) => {
                 return Ok(Permit {
@@ -166,6 +176,16 @@ impl Gate {
         matches!(judgement, Judgement::Allow(_))
     }
 
+    /// Whether a rule allows a target within what a permit let through: its bytes are counted as
+    /// those of the permit are.
+    pub(super) fn allows_within(&self, permit: &Permit, target: &Target) -> bool {
+        let now = self.rules.load();
+        match now.judge(target, Instant::now()) {
+            Judgement::Allow(which) => now.counts_with(which, permit),
+            _ => false,
+        }
+    }
+
     /// What becomes of a tunnel whose content is for another host.
     pub(super) fn sni_check(&self) -> SniCheck {
         self.rules.load().sni_check()
@@ -175,7 +195,10 @@ impl Gate {
     pub(super) fn admits_name(&self, host: &Host) -> Result<Admissible, RefusedName> {
         let snapshot = self.rules.load();
         match snapshot.judge_name(host, Instant::now()) {
-            Judgement::Allow(_) => Ok(Admissible::Allowed),
+            Judgement::Allow(which) => Ok(match snapshot.budget(which) {
+                Some(_) => Admissible::Limited,
+                None => Admissible::Allowed,
+            }),
             Judgement::Deny(which) => {
                 let rule = snapshot.entry(which);
                 Err(RefusedName {
@@ -202,7 +225,8 @@ impl Gate {
             return true;
         }
         match now.judge(&permit.target, Instant::now()) {
-            Judgement::Allow(_) => true,
+            // Whoever limits what may be sent means what is open, too.
+            Judgement::Allow(which) => now.counts_with(which, permit),
             // No rule let it through, so none is missing.
             Judgement::Unlisted => permit.which == Which::Once,
             Judgement::Deny(_) | Judgement::Screened(_) => false,

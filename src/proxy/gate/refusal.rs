@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::api::{allow_command, revoke_command};
-use crate::policy::{Door, Host, Reason, Target};
+use crate::policy::{Budget, Door, Host, Reason, Target};
 
 use super::judge::is_host_name;
 use super::{Gate, Permit};
@@ -11,7 +11,7 @@ use crate::proxy::ledger::Refused;
 use crate::proxy::queue::Answer;
 
 /// Why a request does not go on. What the door answers is made from this alone.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::proxy) struct Refusal {
     /// From the closed list.
     pub(in crate::proxy) reason: Reason,
@@ -79,6 +79,33 @@ impl Refusal {
         }
     }
 
+    /// What may be sent under the rule that allows it has been sent.
+    pub(super) fn over_budget(target: &Target, rule: &str, budget: &Budget) -> Self {
+        let size = budget.of();
+        Self {
+            reason: Reason::OverBudget,
+            what: target.to_string(),
+            why: format!("the {size} that may be sent under the rule \"allow {rule}\" are used up"),
+            remedy: format!("{} --max-upload {size}", allow_command(rule)),
+        }
+    }
+
+    /// The same as it is entered into the ledger.
+    pub(super) fn as_entered(&self, target: &Target, door: Door, rule: Option<String>) -> Refused {
+        Refused {
+            at: SystemTime::now(),
+            domain: target.host.to_string(),
+            port: Some(target.port),
+            door,
+            reason: self.reason,
+            rule,
+            detail: Some(self.why.clone()),
+            remedy: Some(self.remedy.clone()).filter(|remedy| !remedy.is_empty()),
+            missed: matches!(self.reason, Reason::Unlisted | Reason::QueueFull)
+                .then(|| target.clone()),
+        }
+    }
+
     /// No rule covers it.
     pub(super) fn unlisted(target: &Target) -> Self {
         Self {
@@ -102,6 +129,16 @@ pub(in crate::proxy) struct RefusedName {
 }
 
 impl RefusedName {
+    /// It is allowed, and what would be asked about it elsewhere is nothing that a budget counts.
+    pub(in crate::proxy) fn uncounted() -> Self {
+        Self {
+            reason: Reason::OverBudget,
+            why: "the rule that allows it limits what is sent, and no question is counted"
+                .to_owned(),
+            rule: None,
+        }
+    }
+
     /// No rule covers it.
     pub(in crate::proxy) fn unlisted(why: &str) -> Self {
         Self {
@@ -213,18 +250,7 @@ impl Gate {
         refusal: &Refusal,
         rule: Option<String>,
     ) {
-        let refused = Refused {
-            at: SystemTime::now(),
-            domain: target.host.to_string(),
-            port: Some(target.port),
-            door,
-            reason: refusal.reason,
-            rule,
-            detail: Some(refusal.why.clone()),
-            remedy: Some(refusal.remedy.clone()).filter(|remedy| !remedy.is_empty()),
-            missed: matches!(refusal.reason, Reason::Unlisted | Reason::QueueFull)
-                .then(|| target.clone()),
-        };
+        let refused = refusal.as_entered(target, door, rule);
         self.ledger.refused(refused).await;
     }
 }

@@ -114,6 +114,11 @@ impl Passage {
         self.open.up.fetch_add(bytes as u64, Relaxed);
     }
 
+    /// Takes back what was counted and did not go on.
+    pub(super) fn not_sent(&self, bytes: usize) {
+        self.open.up.fetch_sub(bytes as u64, Relaxed);
+    }
+
     /// Counts bytes to the sandbox.
     pub(super) fn received(&self, bytes: usize) {
         self.open.down.fetch_add(bytes as u64, Relaxed);
@@ -171,6 +176,11 @@ impl Ledger {
     /// Enters a request that was refused or failed.
     pub(super) async fn refused(&self, refused: Refused) {
         self.note(Note::Refused(Box::new(refused))).await;
+    }
+
+    /// Enters what a request that went through was cut for, from where nobody can wait.
+    pub(super) fn cut(&self, refused: Refused) {
+        self.enter(Note::Refused(Box::new(refused)));
     }
 
     /// Enters a request that waits for a person.
@@ -443,6 +453,9 @@ fn rule_audit(event: &str, change: &RuleChange) -> Value {
     });
     if let Some(end) = &change.rule.expires_at {
         line["expires_at"] = end.as_str().into();
+    }
+    if let Some(size) = &change.rule.max_upload {
+        line["max_upload"] = size.as_str().into();
     }
     if let Some(why) = &change.save_error {
         line["save_error"] = why.as_str().into();

@@ -181,7 +181,11 @@ async fn carry(
         let sent = up.poll(cx, sandbox, upstream, &mut |bytes| {
             passage.sent(bytes);
             moved += bytes as u64;
-        })?;
+        });
+        if let Poll::Ready(Err(error)) = sent {
+            passage.not_sent(up.holds());
+            return Poll::Ready(Err(error));
+        }
         let received = down.poll(cx, upstream, sandbox, &mut |bytes| {
             passage.received(bytes);
             moved += bytes as u64;
@@ -206,6 +210,11 @@ async fn carry(
 pub(super) trait Side: AsyncRead + AsyncWrite + Unpin {
     /// The socket itself, if there is nothing but a socket.
     fn socket(&self) -> Option<&TcpStream>;
+
+    /// The same to write to, if nobody has to see what is written.
+    fn sink(&self) -> Option<&TcpStream> {
+        self.socket()
+    }
 }
 
 impl Side for TcpStream {
@@ -257,7 +266,7 @@ impl Direction {
                 }
                 return Poll::Ready(Ok(()));
             }
-            let taken = match (from.socket(), to.socket()) {
+            let taken = match (from.socket(), to.sink()) {
                 (Some(socket), Some(_)) if self.large >= BULK => {
                     ready!(self.poll_splice(cx, socket))?
                 }
@@ -275,6 +284,15 @@ impl Direction {
         // There is more to do, and others wait: come back.
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// How many bytes are taken and not given.
+    fn holds(&self) -> usize {
+        match &self.held {
+            Held::Nothing => 0,
+            Held::Buffer(_, range) => range.len(),
+            Held::Pipe(pipe) => pipe.holds(),
+        }
     }
 
     /// Takes bytes until they tell what they are; whatever of them is held stays held.
@@ -321,7 +339,7 @@ impl Direction {
 
     /// Until nothing is held.
     fn poll_give(&mut self, cx: &mut Context<'_>, to: &mut impl Side) -> Poll<io::Result<()>> {
-        match (&mut self.held, to.socket()) {
+        match (&mut self.held, to.sink()) {
             (Held::Buffer(buffer, range), _) => {
                 while range.start < range.end {
                     let rest = &buffer.0[range.clone()];

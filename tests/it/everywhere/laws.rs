@@ -83,6 +83,11 @@ pub(super) const LAWS: &[Bound] = &[
 /// machine.
 pub(super) const WALLS: &[Bound] = &[
     (
+        "a program that knows no proxy reaches the ports of the host that are named, and no other",
+        reach::ports_of_the_host,
+        &[],
+    ),
+    (
         "an engine's socket, and what holds one, is no volume",
         walls::engines_socket_is_no_volume,
         &["BOX-001", "BOX-002"],

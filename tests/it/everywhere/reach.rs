@@ -6,6 +6,8 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::Place;
+use crate::host_ports::{reaches, service};
+use crate::support::Shell;
 use crate::support::probe::WHATEVER_SPEAKS;
 
 pub(super) fn refused_and_allowed(place: &dyn Place) {
@@ -63,6 +65,21 @@ pub(super) fn without_a_proxy(place: &dyn Place) {
     );
     let other = shell.ask(&fetch("-H 'Host: other.test' http://known.test/"));
     assert!(other.starts_with("403"), "{other}");
+    assert_eq!(shell.end().0, Some(0));
+}
+
+pub(super) fn ports_of_the_host(place: &dyn Place) {
+    let open = service();
+    place.person(&format!(
+        "mkdir -p ~/ports/vibepit && \
+         echo 'allow_host_ports = [{}]' > ~/ports/vibepit/config.toml",
+        open.port()
+    ));
+    let mut command = place.vibepit();
+    command.env("XDG_CONFIG_HOME", place.home().join("ports"));
+    let mut shell = Shell::spawn(command.args(["run", "--", "sh"]));
+    assert_eq!(shell.ask("echo here"), "here\n");
+    reaches(&mut shell, &open, &|entry| place.cli(&["deny", entry]));
     assert_eq!(shell.end().0, Some(0));
 }
 

@@ -40,7 +40,7 @@ pub(crate) use resolver::{Resolver, Says};
 pub(crate) use running::Running;
 pub(crate) use sandbox::{Bench, START, Shell, sessions_in, with_engine};
 pub(crate) use sshd::Sshd;
-pub(crate) use tls::Authority;
+pub(crate) use tls::{Authority, hello};
 pub(crate) use tmux::Tmux;
 pub(crate) use wire::{Message, Wire, unescaped};
 

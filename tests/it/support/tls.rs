@@ -106,3 +106,18 @@ impl Duplex for Secured {
         self.0.sock.reset_at_close();
     }
 }
+
+/// A ClientHello for this name, as a TLS library sends it.
+pub(crate) fn hello(name: &str) -> Vec<u8> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let name = name.to_owned().try_into().expect("a name");
+    let mut client = rustls::ClientConnection::new(config.into(), name).expect("a client");
+    let mut sent = Vec::new();
+    client.write_tls(&mut sent).expect("a hello");
+    sent
+}

@@ -15,6 +15,8 @@ mod ports;
 mod presets;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+pub(crate) mod readings;
 mod resemble;
 mod rules;
 mod show;

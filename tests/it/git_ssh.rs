@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::docker::NO_NAMES;
 use crate::docker_images::Busybox;
 use crate::support::local::Local;
-use crate::support::{Bench, Home, Origin, Ran, Sshd, require};
+use crate::support::{Bench, Home, Origin, Ran, Resolver, Sshd, require};
 
 /// What is in the repository.
 const THING: &str = "the thing itself";
@@ -17,14 +17,35 @@ const THING: &str = "the thing itself";
 /// A server with a repository, and what a person needs to log in there.
 struct Server {
     sshd: Sshd,
+    /// What it is called in the sandbox.
+    name: &'static str,
     config: String,
 }
 
 impl Server {
+    /// As a service of this machine.
     fn start() -> Self {
         let sshd = Sshd::start();
         let config = format!("{NO_NAMES}allow_host_ports = [{}]\n", sshd.port());
-        Self { sshd, config }
+        Self {
+            sshd,
+            name: "host.vibepit",
+            config,
+        }
+    }
+
+    /// With a name of its own, which a person is asked about.
+    fn asked_about(name: &'static str, resolver: &Resolver) -> Self {
+        let asking = "unlisted_domain_behavior = \"request_approval\"\n";
+        let config = format!(
+            "{}allow_cidr = [\"127.0.0.0/8\"]\n{asking}",
+            resolver.config()
+        );
+        Self {
+            sshd: Sshd::start(),
+            name,
+            config,
+        }
     }
 
     /// Puts the key and a repository into a project, and a person's git configuration into a home:
@@ -45,18 +66,18 @@ impl Server {
         }
         Ran::of(&mut made).ok();
         let known = home.home().join("known");
-        fs::write(&known, self.sshd.known_as("host.vibepit")).expect("known hosts");
+        fs::write(&known, self.sshd.known_as(self.name)).expect("known hosts");
         format!("{}:/etc/ssh/ssh_known_hosts:ro", known.display())
     }
 
     /// Clones, and runs a command there, with no setting of its own but the key.
     fn script(&self, project: &Path) -> String {
-        let (port, user) = (self.sshd.port(), whoever_runs_the_tests());
+        let (name, port, user) = (self.name, self.sshd.port(), whoever_runs_the_tests());
         format!(
             "set -e; eval \"$(ssh-agent)\" >/dev/null; ssh-add -q key\n\
-             git clone --quiet ssh://{user}@host.vibepit:{port}{}/origin.git clone\n\
+             git clone --quiet ssh://{user}@{name}:{port}{}/origin.git clone\n\
              cat clone/thing; echo\n\
-             ssh -p {port} {user}@host.vibepit echo over ssh\n\
+             ssh -p {port} {user}@{name} echo over ssh\n\
              ssh-agent -k >/dev/null",
             project.display()
         )
@@ -87,6 +108,29 @@ fn git_and_ssh_go_through_the_proxy_of_a_sandbox_without_an_engine() {
         refused.stderr.contains("vibepit allow other.example:2222"),
         "{refused:?}"
     );
+    bench.is_clean();
+}
+
+#[test]
+fn git_over_ssh_is_held_and_clones_at_its_first_try_once_it_is_approved() {
+    if !(require("ssh") && require("git") && require("user-namespaces")) {
+        return;
+    }
+    let resolver = Resolver::at_loopback(&["git.test"]);
+    let server = Server::asked_about("git.test", &resolver);
+    let bench = Local::new(&server.config, None);
+    let volume = server.equip(&bench.home, bench.project());
+    let mut shell = bench.shell(&["--volume", &volume]);
+    let mut events = bench.events();
+    shell.tell(&format!("({})", server.script(bench.project())));
+    let request = events.until("domain-request-added");
+    assert_eq!(request["domain"], "git.test");
+    assert_eq!(request["port"], server.sshd.port());
+    assert_eq!(request["doors"], serde_json::json!(["socks5"]));
+    let id = request["id"].as_str().expect("an id");
+    bench.cli(&["approve", id]).ok();
+    assert_eq!([shell.line(), shell.line()], [THING, "over ssh"]);
+    assert_eq!(shell.end().0, Some(0));
     bench.is_clean();
 }
 

@@ -55,6 +55,7 @@ mod monitor;
 mod mtls;
 mod mtls_control;
 mod nc;
+mod networks;
 mod noticing;
 mod notify;
 mod openapi;

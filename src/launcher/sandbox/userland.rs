@@ -20,13 +20,14 @@ const TREES: [&str; 4] = ["/usr", "/opt", "/nix/store", "/nix/var/nix/profiles"]
 const MERGED: [&str; 5] = ["bin", "lib", "lib32", "lib64", "libx32"];
 
 /// Entries of `/etc`, by exact name.
-const ETC: [&str; 44] = [
+const ETC: [&str; 45] = [
     "alternatives",
     "bash.bashrc",
     "bash_completion.d",
     "bashrc",
     "ca-certificates",
     "ca-certificates.conf",
+    "chromium.d",
     "crypto-policies",
     "debian_version",
     "fonts",

@@ -8,6 +8,9 @@ use hyper::Uri;
 
 use crate::policy::Target;
 
+#[cfg(test)]
+mod readings;
+
 /// Of a whole head, request line and fields (design 3 gives the control plane the same).
 const HEAD_MAX: usize = 64 * 1024;
 /// Of a request line; longer than any URL that works elsewhere.

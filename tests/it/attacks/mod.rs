@@ -7,6 +7,7 @@ mod bench;
 mod dns;
 mod framing;
 mod limits;
+mod llhttp;
 mod names;
 mod places;
 mod requests;

@@ -8,11 +8,11 @@ use super::Way::{Forwarded, Tunnelled};
 use super::archives::{ar, sha256, tar_gz};
 use super::{Asked, Client, DENIED, file};
 
-const APT: Client = Client {
+pub(super) const APT: Client = Client {
     program: "apt",
     stock: repository,
     command: |setting| {
-        let home = setting.home.home();
+        let home = &setting.directory;
         let configuration = format!(
             "Dir \"{0}/\";\nDir::State::status \"{0}/status\";\n\
              Dir::Bin::methods \"/usr/lib/apt/methods\";\n\

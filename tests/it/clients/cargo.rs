@@ -9,7 +9,7 @@ use super::Way::{Forwarded, Tunnelled};
 use super::archives::{sha256, tar_gz};
 use super::{Asked, Client, DENIED, LATE, STATUS, USE_THE_MIRROR, file};
 
-const CARGO: Client = Client {
+pub(super) const CARGO: Client = Client {
     program: "cargo",
     stock: registry,
     command: |setting| {

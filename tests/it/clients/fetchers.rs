@@ -4,7 +4,7 @@ use super::Afterwards::Ends;
 use super::Way::{Forwarded, Tunnelled};
 use super::{Client, DENIED, LATE, STATUS, THING, USE_THE_MIRROR, file};
 
-const CURL: Client = Client {
+pub(super) const CURL: Client = Client {
     program: "curl",
     stock: |asked| (asked.path == "/thing").then(|| file(THING.as_bytes())),
     command: |setting| {

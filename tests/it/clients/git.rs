@@ -11,7 +11,7 @@ use super::Afterwards::Ends;
 use super::Way::{Forwarded, Tunnelled};
 use super::{Asked, Client, DENIED, LATE, STATUS, THING, USE_THE_MIRROR};
 
-const GIT: Client = Client {
+pub(super) const GIT: Client = Client {
     program: "git",
     stock: backend,
     command: |setting| {
@@ -20,7 +20,7 @@ const GIT: Client = Client {
              && tree=$(printf '100644 blob %s\\tthing\\n' \
                 \"$(printf %s \"$1\" | git hash-object -w --stdin)\" | git mktree) \
              && git update-ref HEAD \"$(git commit-tree -m thing \"$tree\")\"";
-        let mut made = setting.home.command("sh");
+        let mut made = setting.outside("sh");
         made.args(["-c", script, "sh", THING]);
         for role in ["AUTHOR", "COMMITTER"] {
             made.env(format!("GIT_{role}_NAME"), "a test");

@@ -5,7 +5,7 @@ use super::Way::{Forwarded, Tunnelled};
 use super::archives::zip;
 use super::{Asked, Client, DENIED, LATE, USE_THE_MIRROR, file};
 
-const GO: Client = Client {
+pub(super) const GO: Client = Client {
     program: "go",
     stock: module,
     command: |setting| {

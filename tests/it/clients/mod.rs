@@ -1,14 +1,16 @@
 //! Programs that fetch things, real ones, each against a request that is held: somebody approves
-//! while it waits, denies, or comes too late. What they fetch is made here and served on loopback,
-//! under a name that only the test's resolver knows.
+//! while it waits, denies, or comes too late; and each through every door of a sandbox. What they fetch
+//! is made here and served on loopback, under names that only the test's resolver knows.
 
 mod apt;
 mod archives;
 mod cargo;
+mod doors;
 mod fetchers;
 mod git;
 mod go;
 mod npm;
+mod programs;
 mod python;
 mod setting;
 
@@ -18,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Ran, require};
 
-use self::setting::{Asked, Setting, Way, file, typed};
+use self::setting::{Asked, Setting, Site, Way, file, typed};
 
 /// Where the things are.
 const HOST: &str = "index.test";
@@ -42,16 +44,19 @@ enum Afterwards {
     Retries,
 }
 
+/// The answer to a request, for something there is.
+type Stock = fn(&Asked<'_>) -> Option<Vec<u8>>;
+
 /// A program, what it fetches, and how.
 struct Client {
     /// What [`require`] knows it by.
     program: &'static str,
     /// The answer to a request for something there is.
-    stock: fn(&Asked<'_>) -> Option<Vec<u8>>,
+    stock: Stock,
     /// The program as it is started for one try, from nothing.
-    command: fn(&Setting) -> Command,
+    command: fn(&Site) -> Command,
     /// Whether the thing is there, after a try that succeeded.
-    arrived: fn(&Setting, &Ran) -> bool,
+    arrived: fn(&Site, &Ran) -> bool,
 }
 
 impl Client {
@@ -132,7 +137,7 @@ impl Client {
     #[track_caller]
     fn succeeds(&self, setting: &Setting, ran: Ran) {
         assert_eq!(ran.code, Some(0), "{ran:?}");
-        assert!((self.arrived)(setting, &ran), "{ran:?}");
+        assert!((self.arrived)(&setting.site, &ran), "{ran:?}");
     }
 }
 

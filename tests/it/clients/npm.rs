@@ -7,7 +7,7 @@ use super::Way::{Forwarded, Tunnelled};
 use super::archives::tar_gz;
 use super::{Asked, Client, DENIED, LATE, file, typed};
 
-const NPM: Client = Client {
+pub(super) const NPM: Client = Client {
     program: "npm",
     stock: registry,
     command: |setting| {

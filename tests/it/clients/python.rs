@@ -3,16 +3,16 @@
 use super::Afterwards::{Ends, Retries};
 use super::Way::{Forwarded, Tunnelled};
 use super::archives::zip;
-use super::{Asked, Client, DENIED, HOST, LATE, THING, file, typed};
+use super::{Asked, Client, DENIED, LATE, THING, file, typed};
 
-const PIP: Client = Client {
+pub(super) const PIP: Client = Client {
     program: "pip",
     stock: index,
     command: |setting| {
         let mut pip = setting.program("pip");
         pip.args(["install", "--no-cache-dir", "--target", "lib", "thing"]);
         pip.args(["--index-url", &setting.url("/simple/")]);
-        pip.args(["--trusted-host", HOST]);
+        pip.args(["--trusted-host", &setting.host]);
         pip.env("PIP_CERT", &setting.authority);
         // It would ask for itself, behind its work.
         pip.env("PIP_DISABLE_PIP_VERSION_CHECK", "1");

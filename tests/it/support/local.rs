@@ -13,7 +13,7 @@ use nix::unistd::Uid;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::Value;
 
-use super::{Home, Ran, Shell, require};
+use super::{Events, Home, Ran, Shell, require};
 
 /// A user whom no account names.
 pub(crate) const ORDINARY: u32 = 12_345;
@@ -144,6 +144,15 @@ impl Local {
         let said: Value =
             serde_json::from_str(&self.cli(&["sessions", "--json"]).ok()).expect("JSON");
         said["sessions"].as_array().expect("a list").clone()
+    }
+
+    /// What happens in the one session that runs, from now on.
+    #[track_caller]
+    pub(crate) fn events(&self) -> Events {
+        let sessions = self.sessions();
+        assert_eq!(sessions.len(), 1, "{sessions:?}");
+        let socket = sessions[0]["control"]["socket"].as_str();
+        Events::begin(Path::new(socket.expect("a socket")), None)
     }
 
     /// Nothing of any session is there, but what is meant to stay.

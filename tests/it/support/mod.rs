@@ -13,6 +13,7 @@ mod gateway;
 mod home;
 pub(crate) mod local;
 mod middleman;
+pub(crate) mod network;
 mod origin;
 mod person;
 pub(crate) mod probe;

@@ -84,7 +84,15 @@ impl Visitors {
 impl Origin {
     /// Serves each connection with a function, in a thread of its own.
     pub(crate) fn serving(serve: impl Fn(Wire) + Send + Sync + 'static) -> Self {
-        Self::at(here(), None, move |wire, _| serve(wire)).expect("a port")
+        Self::serving_at(here(), serve)
+    }
+
+    /// The same, at an address.
+    pub(crate) fn serving_at(
+        address: SocketAddr,
+        serve: impl Fn(Wire) + Send + Sync + 'static,
+    ) -> Self {
+        Self::at(address, None, move |wire, _| serve(wire)).expect("a port")
     }
 
     /// Answers every request of every connection with what a function says, for as long as the

@@ -12,8 +12,8 @@ static LOW_PORTS: LazyLock<bool> = LazyLock::new(|| TcpListener::bind("127.99.99
 
 /// Whether a component is here: `docker` (an engine that answers), `root`, `low-ports` (ports
 /// below 1024 may be listened on), `ipv6` (there is a loopback of it), `rootless` (what a Docker
-/// without root is made of), `podman`, `rootless-podman`, `ssh` (and sshd), `pyyaml` (Python's), `user-namespaces` (they may be made), or
-/// else a program.
+/// without root is made of), `podman`, `rootless-podman`, `ssh` (and sshd), `pyyaml` (Python's), `user-namespaces` (they may be made),
+/// `tun` (network devices of programs), or else a program.
 ///
 /// Without it a test is skipped and says so; unless `VIBEPIT_TEST_REQUIRE` names the component, in
 /// a list with commas, or is `all`: then the test fails.
@@ -54,6 +54,7 @@ fn is_here(name: &str) -> bool {
             .args(["--user", "--net", "--map-current-user", "true"])
             .output()
             .is_ok_and(|ran| ran.status.success()),
+        "tun" => Path::new("/dev/net/tun").exists(),
         "pyyaml" => Command::new("python3")
             .args(["-c", "import yaml"])
             .output()

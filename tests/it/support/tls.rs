@@ -10,7 +10,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::wire::Duplex;
@@ -19,6 +19,7 @@ use super::wire::Duplex;
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
+    der: CertificateDer<'static>,
 }
 
 impl Authority {
@@ -28,10 +29,11 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("a key");
-        let pem = params.self_signed(&key).expect("a certificate").pem();
+        let own = params.self_signed(&key).expect("a certificate");
         Self {
+            pem: own.pem(),
+            der: own.into(),
             issuer: Issuer::new(params, key),
-            pem,
         }
     }
 
@@ -51,12 +53,14 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a signature");
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        // With that of the authority, for clients that are told of it by its key.
+        let chain = vec![certificate.into(), self.der.clone()];
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions of TLS")
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.into()], PrivateKeyDer::Pkcs8(key));
+            .with_single_cert(chain, PrivateKeyDer::Pkcs8(key));
         Arc::new(config.expect("a certificate and its key"))
     }
 }

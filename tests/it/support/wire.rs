@@ -107,9 +107,14 @@ impl Wire {
         self.stream.set_write_patience(Duration::from_millis(500));
     }
 
+    /// Ends the writing side, or says why that cannot be: the connection may have ended.
+    pub(crate) fn try_end_writing(&self) -> io::Result<()> {
+        self.stream.end_writing()
+    }
+
     /// Ends the writing side and leaves the other one.
     pub(crate) fn end_writing(&self) {
-        self.stream.end_writing().expect("a half-close");
+        self.try_end_writing().expect("a half-close");
     }
 
     /// Closes with a reset.

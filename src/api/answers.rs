@@ -298,6 +298,18 @@ pub struct Logs {
 pub struct Stats {
     /// Most recently used first.
     pub destinations: Vec<DestinationStats>,
+    /// The name server's limit.
+    #[serde(default)]
+    pub dns: DnsStats,
+}
+
+/// How often the limit of the sandbox's name server was reached.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct DnsStats {
+    /// Questions over UDP that were told to come back over TCP.
+    pub turned_away: u64,
+    /// Questions over TCP that had to wait.
+    pub delayed: u64,
 }
 
 /// The counters of one destination.

@@ -18,9 +18,9 @@ pub use actions::{
     Action, AddBody, Addition, BY, BY_UI, METRICS, OPENAPI, ROUTES, RevokeBody, Route, duration,
 };
 pub use answers::{
-    Added, Admission, ConnectionView, Connections, Counts, DestinationStats, Explanation, Health,
-    IdentityView, LogEntry, Logs, Reloaded, Revoked, RuleView, Rules, Session, Shadowed, Stats,
-    known,
+    Added, Admission, ConnectionView, Connections, Counts, DestinationStats, DnsStats, Explanation,
+    Health, IdentityView, LogEntry, Logs, Reloaded, Revoked, RuleView, Rules, Session, Shadowed,
+    Stats, known,
 };
 pub use attack::{Finding, Held, Hidden, Reach, Targets, Through};
 pub use audit::{AUDIT_FILE_MAX, AUDIT_OLDER, AuditPlace, audit_file_name};

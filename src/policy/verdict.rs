@@ -109,7 +109,7 @@ pub enum Reason {
     ConnectFailed,
     /// The TLS inside names another host.
     SniMismatch,
-    /// More bytes than the rule allows.
+    /// More than there may be: bytes of a rule, or questions to the name server.
     OverBudget,
     /// The session ended meanwhile.
     SessionEnded,

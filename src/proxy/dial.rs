@@ -97,13 +97,15 @@ impl Dialler {
     }
 
     async fn reach(&self, gate: &Gate, permit: &Permit) -> Result<Upstream, NotConnected> {
-        let connected = self.descriptor().await;
-        let connected = match connected {
-            Ok(descriptor) => self.stream(permit).await.map(|stream| Upstream {
-                stream,
-                meter: gate.meter(permit),
-                _descriptor: descriptor,
-            }),
+        let connected = match self.descriptor(permit).await {
+            Ok(mut descriptor) => {
+                let stream = self.stream(permit, &mut descriptor).await;
+                stream.map(|stream| Upstream {
+                    stream,
+                    meter: gate.meter(permit),
+                    _descriptor: descriptor,
+                })
+            }
             Err(failure) => Err(failure),
         };
         let Failure {
@@ -124,9 +126,11 @@ impl Dialler {
         })
     }
 
-    /// A held request has one descriptor; only now it needs a second one.
-    async fn descriptor(&self) -> Result<Descriptor, Failure> {
-        match timeout(CONNECT_ALL, self.descriptors.for_dialling()).await {
+    /// A held request has one descriptor; only now it needs a second one, and, until its name is
+    /// resolved, those of the questions.
+    async fn descriptor(&self, permit: &Permit) -> Result<Descriptor, Failure> {
+        let asks = matches!(permit.target().host, Host::Name(_)) && permit.host_port().is_none();
+        match timeout(CONNECT_ALL, self.descriptors.for_dialling(asks)).await {
             Ok(Some(descriptor)) => Ok(descriptor),
             Ok(None) | Err(_) => Err(Failure {
                 reason: Reason::ConnectFailed,
@@ -137,14 +141,22 @@ impl Dialler {
         }
     }
 
-    async fn stream(&self, permit: &Permit) -> Result<Stream, Failure> {
+    async fn stream(
+        &self,
+        permit: &Permit,
+        descriptor: &mut Descriptor,
+    ) -> Result<Stream, Failure> {
         match permit.host_port() {
             Some(port) => self.host_service(port).await,
-            None => self.connect(permit).await.map(Stream::Tcp),
+            None => self.connect(permit, descriptor).await.map(Stream::Tcp),
         }
     }
 
-    async fn connect(&self, permit: &Permit) -> Result<TcpStream, Failure> {
+    async fn connect(
+        &self,
+        permit: &Permit,
+        descriptor: &mut Descriptor,
+    ) -> Result<TcpStream, Failure> {
         let target = permit.target();
         let addresses = match &target.host {
             Host::Ip(ip) => vec![*ip],
@@ -155,6 +167,7 @@ impl Dialler {
                 .await
                 .map_err(unresolved)?,
         };
+        self.descriptors.resolved(descriptor);
         let mut screened = None;
         let addresses: Vec<SocketAddr> = addresses
             .into_iter()

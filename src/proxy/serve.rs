@@ -92,7 +92,7 @@ impl Proxy {
         reload: Reload,
         audit: Option<mpsc::Sender<String>>,
     ) -> Result<Self, StartError> {
-        let descriptors = raise_descriptor_limit();
+        let descriptors = Descriptors::new(raise_descriptor_limit());
         let told = audit.map(|to| {
             let session = &document.session;
             Audit::told(to, session.id.clone(), session.project_dir.clone())
@@ -143,7 +143,11 @@ impl Proxy {
 
         let decisions = document.decisions.map(Decisions::new).map(Arc::new);
         let (ledger, bookkeeper) = Ledger::open(audit);
-        let gate = Arc::new(Gate::new(document.policy, ledger.clone()));
+        let gate = Arc::new(Gate::new(
+            document.policy,
+            ledger.clone(),
+            descriptors.places(),
+        ));
         match &decisions {
             Some(decisions) => gate.follow(decisions.load().map_err(unusable)?),
             None => gate.follow(
@@ -170,7 +174,7 @@ impl Proxy {
             dialler: Dialler {
                 resolver,
                 host: document.host,
-                descriptors: Descriptors::new(descriptors),
+                descriptors: descriptors.clone(),
             },
         });
         let (end, ending) = watch::channel(false);

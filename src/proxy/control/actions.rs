@@ -8,8 +8,8 @@ use http_body_util::{Either, Full};
 use serde::Serialize;
 
 use crate::api::{
-    Action, Connections, Counts, Fault, Health, Identity, Listening, OPENAPI, Pending, Reloaded,
-    Rules, Session, Stats,
+    Action, Connections, Counts, DnsStats, Fault, Health, Identity, Listening, OPENAPI, Pending,
+    Reloaded, Rules, Session, Stats,
 };
 use crate::proxy::decisions::Decisions;
 use crate::proxy::gate::Gate;
@@ -79,6 +79,10 @@ pub(super) async fn carry_out(
             state.ledger.caught_up().await;
             json(&Stats {
                 destinations: state.ledger.destinations(),
+                dns: DnsStats {
+                    turned_away: state.gate.questions.turned_away(),
+                    delayed: state.gate.questions.delayed(),
+                },
             })
         }
         Action::Metrics => {

@@ -38,6 +38,15 @@ pub(super) fn render(state: &State) -> String {
         ],
     );
     metric(
+        "counter",
+        "dns_questions_over_limit",
+        "Questions beyond the limit: told to come back over TCP, or made to wait there.",
+        &[
+            ("{transport=\"udp\"}", state.gate.questions.turned_away()),
+            ("{transport=\"tcp\"}", state.gate.questions.delayed()),
+        ],
+    );
+    metric(
         "gauge",
         "connections",
         "Connections of the sandbox that are open.",

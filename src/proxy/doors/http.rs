@@ -42,12 +42,16 @@ use super::fields::{for_client, for_origin, hops_left, repeatable, strip_hop_by_
 use super::head::Bad;
 use super::inlet::{Asterisk, ContentFault, Ending, Inlet};
 use super::manner::{Manner, Tunnel};
+use super::patience::Patience;
 use super::presence::Presence;
 use super::tunnel::Cleared;
 use super::{Road, about, answer, connect, refuse};
 
 /// How long an origin may think before the first byte of its answer: language models think long.
 const ANSWER: Duration = Duration::from_secs(15 * 60);
+
+/// As much as is held of an answer for a client that does not read, on either side.
+const BUFFERED: usize = 128 * 1024;
 
 /// Serves a client's connection from its first request on.
 pub(super) async fn serve(
@@ -77,6 +81,7 @@ pub(super) async fn serve(
         client.fault.clone(),
         Arc::clone(&asterisk),
         client.presence.clone(),
+        Patience::new(Arc::clone(road.place_wanted())),
     );
     let service = {
         let client = Arc::clone(&client);
@@ -90,7 +95,7 @@ pub(super) async fn serve(
         // The strict reader ends the input before the last answer is out; a client may, too.
         .half_close(true)
         .auto_date_header(false)
-        .max_buf_size(128 * 1024)
+        .max_buf_size(BUFFERED)
         .serve_connection(TokioIo::new(inlet), service);
     let mut connection = pin!(connection.without_shutdown());
     // The origin's connection is driven by the same task as the client's: a task of its own would
@@ -125,6 +130,7 @@ pub(super) async fn serve(
     match ending {
         Some(Ending::Connect(target)) => connect::serve(stream, target, buffer, road, abort).await,
         Some(Ending::Bad(bad)) => refuse(stream, bad, door, road).await.map(|()| None),
+        Some(Ending::Wanted) => Ok(None),
         Some(Ending::Done) | None => {
             answer::linger(half_closed(stream).await?).await;
             Ok(None)
@@ -401,6 +407,7 @@ impl Client {
         upstream: Upstream,
     ) -> Result<SendRequest<Counted>, NotConnected> {
         match client::Builder::new()
+            .max_buf_size(BUFFERED)
             .handshake(TokioIo::new(upstream))
             .await
         {

@@ -5,22 +5,20 @@
 //! the input, finishes what it is answering, and whoever drives the connection finds here what
 //! comes next.
 
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
 
 use crate::policy::Target;
 
 use super::chunks::ChunkTracker;
 use super::head::{self, Bad, Content, Form, Head, Parsed};
+use super::patience::{Over, Patience};
 use super::presence::Presence;
 use super::{HEAD, IDLE};
 
@@ -34,9 +32,7 @@ pub(super) struct Inlet<S> {
     /// Read, and not yet let through.
     buffer: BytesMut,
     state: State,
-    /// When what the client is given time for has lasted for too long.
-    deadline: Pin<Box<Sleep>>,
-    given: Option<Duration>,
+    patience: Patience,
     fault: ContentFault,
     asterisk: Asterisk,
     presence: Presence,
@@ -82,6 +78,8 @@ enum Remaining {
 pub(super) enum Ending {
     /// The client is done, or was silent for too long.
     Done,
+    /// The client was silent, and somebody else gets its place.
+    Wanted,
     /// A CONNECT: the tunnel begins behind it.
     Connect(Target),
     /// The head cannot be judged.
@@ -97,14 +95,14 @@ impl<S> Inlet<S> {
         fault: ContentFault,
         asterisk: Asterisk,
         presence: Presence,
+        patience: Patience,
     ) -> Self {
         Self {
             stream,
             buffer,
             form,
             state: State::Head,
-            deadline: Box::pin(sleep(IDLE)),
-            given: None,
+            patience,
             fault,
             asterisk,
             presence,
@@ -139,7 +137,7 @@ impl<S> Inlet<S> {
                     asterisk,
                 })) => {
                     self.asterisk.store(asterisk, Ordering::Relaxed);
-                    self.given = None;
+                    self.patience.rests();
                     self.state = State::Passing(length, content);
                     return Poll::Ready(Ok(()));
                 }
@@ -154,18 +152,14 @@ impl<S> Inlet<S> {
             // Silence counts from when a head is waited for: how long an answer takes is not up to
             // the client.
             let due = if self.buffer.is_empty() { IDLE } else { HEAD };
-            if self.given != Some(due) {
-                self.given = Some(due);
-                self.deadline.as_mut().reset(Instant::now() + due);
-            }
+            self.patience.give(due);
             let read = match read_more(&mut self.stream, cx, &mut self.buffer) {
                 Poll::Ready(read) => read?,
                 Poll::Pending => {
-                    ready!(self.deadline.as_mut().poll(cx));
-                    let ending = if self.buffer.is_empty() {
-                        Ending::Done
-                    } else {
-                        Ending::Bad(Bad::too_slow(&self.buffer))
+                    let ending = match ready!(self.patience.poll_over(cx)) {
+                        Over::Wanted => Ending::Wanted,
+                        Over::Late if self.buffer.is_empty() => Ending::Done,
+                        Over::Late => Ending::Bad(Bad::too_slow(&self.buffer)),
                     };
                     return self.end(ending);
                 }
@@ -332,12 +326,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Inlet<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::sleep;
 
     fn inlet() -> (DuplexStream, Inlet<DuplexStream>) {
         let (client, stream) = duplex(64);
         let (fault, asterisk, presence) = Default::default();
+        let patience = Patience::new(Arc::default());
         (
             client,
             Inlet::new(
@@ -347,6 +345,7 @@ mod tests {
                 fault,
                 asterisk,
                 presence,
+                patience,
             ),
         )
     }

@@ -19,6 +19,7 @@ mod http;
 mod inlet;
 mod manner;
 mod opening;
+mod patience;
 mod presence;
 mod socks5;
 mod tls;
@@ -32,11 +33,13 @@ use bytes::{Buf, BytesMut};
 use futures_util::stream::{AbortHandle, Abortable};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use crate::policy::{Door, Reason, Target};
 
 use self::head::{Bad, Form, Head, Parsed};
+use self::patience::{MOMENT, Over, within};
 use self::tunnel::Cleared;
 use super::dial::{Dialler, NotConnected, Upstream};
 use super::gate::{Gate, Permit, Refusal};
@@ -57,6 +60,11 @@ pub(super) struct Road {
 }
 
 impl Road {
+    /// Tells those who are silent that somebody waits for a place.
+    fn place_wanted(&self) -> &Arc<Notify> {
+        self.dialler.descriptors.place_wanted()
+    }
+
     /// Admits a target; what is refused comes back as it is to be answered.
     async fn admit(&self, target: Target, door: Door) -> Result<Permit, NotConnected> {
         self.gate.admit(target, door).await.map_err(denied)
@@ -102,26 +110,29 @@ fn denied(refusal: Refusal) -> NotConnected {
     }
 }
 
-/// Serves a door for connections. One for which there is no descriptor waits to be accepted.
+/// Serves a door for connections. Those for which there is no descriptor wait: one here, which
+/// shows that a place is wanted, and the others to be accepted.
 pub(super) async fn serve(door: Door, listener: TcpListener, road: Arc<Road>) {
-    while let Some(descriptor) = road.dialler.descriptors.for_accepting().await {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let (abort, registration) = AbortHandle::new_pair();
-                // Boxed, so that the room for what may come before a tunnel is not kept for as long
-                // as its bytes are carried.
-                let beginning = Box::pin(serve_client(door, stream, Arc::clone(&road), abort));
-                let client = async move {
-                    // How a client's connection ends is in the ledger; the client knows itself.
-                    if let Ok(Some(tunnel)) = &mut beginning.await {
-                        let _ = tunnel.carry().await;
-                    }
-                    drop(descriptor);
-                };
-                tokio::spawn(Abortable::new(client, registration));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let Some(descriptor) = road.dialler.descriptors.for_accepting().await else {
+            return;
+        };
+        let (abort, registration) = AbortHandle::new_pair();
+        // Boxed, so that the room for what may come before a tunnel is not kept for as long as its
+        // bytes are carried.
+        let beginning = Box::pin(serve_client(door, stream, Arc::clone(&road), abort));
+        let client = async move {
+            // How a client's connection ends is in the ledger; the client knows itself.
+            if let Ok(Some(tunnel)) = &mut beginning.await {
+                let _ = tunnel.carry().await;
             }
-            Err(_) => sleep(ACCEPT_PAUSE).await,
-        }
+            drop(descriptor);
+        };
+        tokio::spawn(Abortable::new(client, registration));
     }
 }
 
@@ -154,7 +165,7 @@ async fn serve_proxy(
     abort: AbortHandle,
 ) -> io::Result<Option<Cleared>> {
     let mut buffer = BytesMut::with_capacity(1024);
-    let Some(first) = read_head(&mut stream, &mut buffer).await? else {
+    let Some(first) = read_head(&mut stream, &mut buffer, road.place_wanted()).await? else {
         return Ok(None);
     };
     match first {
@@ -180,12 +191,13 @@ async fn refuse(stream: TcpStream, bad: Bad, door: Door, road: &Road) -> io::Res
 }
 
 /// Reads until the first head is whole, or is known to be none. `None`: the client left, or was
-/// silent for too long, before it said a word.
+/// silent for too long before it said a word; or its place was wanted.
 async fn read_head(
     stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
+    wanted: &Notify,
 ) -> io::Result<Option<Result<Head, Bad>>> {
-    match timeout(IDLE, stream.read_buf(buffer)).await {
+    match within(MOMENT, IDLE, wanted, stream.read_buf(buffer)).await {
         Ok(Ok(1..)) => {}
         Ok(Err(error)) => return Err(error),
         Ok(Ok(0)) | Err(_) => return Ok(None),
@@ -208,10 +220,11 @@ async fn read_head(
             }
         }
     };
-    let in_time = timeout(HEAD, whole).await;
+    let in_time = within(MOMENT, HEAD, wanted, whole).await;
     match in_time {
         Ok(head) => head.map(Some),
-        Err(_) => Ok(Some(Err(Bad::too_slow(buffer)))),
+        Err(Over::Wanted) => Ok(None),
+        Err(Over::Late) => Ok(Some(Err(Bad::too_slow(buffer)))),
     }
 }
 
@@ -223,8 +236,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_never_says_a_word_is_left() {
         let (_client, mut stream) = duplex(64);
-        let head = read_head(&mut stream, &mut BytesMut::new()).await.unwrap();
-        assert_eq!(head, None);
+        let (mut buffer, wanted) = (BytesMut::new(), Notify::new());
+        let head = read_head(&mut stream, &mut buffer, &wanted).await;
+        assert_eq!(head.unwrap(), None);
     }
 
     #[tokio::test(start_paused = true)]
@@ -237,7 +251,8 @@ mod tests {
                     sleep(pause).await;
                 }
             });
-            let head = read_head(&mut stream, &mut BytesMut::new()).await.unwrap();
+            let (mut buffer, wanted) = (BytesMut::new(), Notify::new());
+            let head = read_head(&mut stream, &mut buffer, &wanted).await.unwrap();
             let Some(Err(bad)) = head else {
                 panic!("{head:?}")
             };

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use futures_util::stream::AbortHandle;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::sync::Notify;
 
 use crate::policy::{Door, Host, Reason, Target};
 
 use super::head::Bad;
+use super::patience::{MOMENT, within};
 use super::tunnel::{Cleared, admitted, clear};
 use super::{HEAD, IDLE, NotConnected, Road, answer};
 
@@ -81,8 +82,9 @@ pub(super) async fn serve(
     road: &Arc<Road>,
     abort: AbortHandle,
 ) -> io::Result<Option<Cleared>> {
+    let wanted = road.place_wanted();
     let mut sent = BytesMut::with_capacity(512);
-    match part(&mut client, &mut sent, greeting).await? {
+    match part(&mut client, &mut sent, wanted, greeting).await? {
         Some(Ok(true)) => client.write_all(&[VERSION, NO_PASSWORD]).await?,
         Some(Ok(false)) => {
             client.write_all(&[VERSION, NO_METHOD]).await?;
@@ -97,7 +99,7 @@ pub(super) async fn serve(
         Some(Err(wrong)) => return refuse(client, wrong, road).await,
         None => return Ok(None),
     }
-    let target = match part(&mut client, &mut sent, request).await? {
+    let target = match part(&mut client, &mut sent, wanted, request).await? {
         Some(Ok(target)) => target,
         Some(Err(wrong)) => return refuse(client, wrong, road).await,
         None => return Ok(None),
@@ -117,28 +119,36 @@ pub(super) async fn serve(
 }
 
 /// Reads until a part is whole, or is known to be none. `None`: the client left, or was silent for
-/// too long, before it said a word of it.
+/// too long; or its place was wanted.
 async fn part<T>(
-    client: &mut TcpStream,
+    client: &mut (impl AsyncRead + Unpin),
     sent: &mut BytesMut,
+    wanted: &Notify,
     parse: fn(&[u8]) -> Parsed<T>,
 ) -> io::Result<Option<Result<T, Wrong>>> {
-    loop {
-        match parse(sent) {
-            Parsed::Whole(part, length) => {
-                sent.advance(length);
-                return Ok(Some(Ok(part)));
-            }
-            Parsed::Bad(wrong) => return Ok(Some(Err(wrong))),
-            Parsed::Partial => {}
-        }
-        let patience = if sent.is_empty() { IDLE } else { HEAD };
-        match timeout(patience, client.read_buf(sent)).await {
+    if sent.is_empty() {
+        match within(MOMENT, IDLE, wanted, client.read_buf(sent)).await {
             Ok(Ok(1..)) => {}
             Ok(Err(error)) => return Err(error),
             Ok(Ok(0)) | Err(_) => return Ok(None),
         }
     }
+    let whole = async {
+        loop {
+            match parse(sent) {
+                Parsed::Whole(part, length) => {
+                    sent.advance(length);
+                    return Ok(Some(Ok(part)));
+                }
+                Parsed::Bad(wrong) => return Ok(Some(Err(wrong))),
+                Parsed::Partial if client.read_buf(sent).await? == 0 => return Ok(None),
+                Parsed::Partial => {}
+            }
+        }
+    };
+    within(MOMENT, HEAD, wanted, whole)
+        .await
+        .unwrap_or(Ok(None))
 }
 
 /// The greeting: whether it offers to go on without a password.
@@ -253,12 +263,30 @@ async fn end(mut client: TcpStream, reply: Reply) -> io::Result<Option<Cleared>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::duplex;
+    use tokio::time::{Instant, sleep};
 
     fn reply_to(sent: &[u8]) -> Option<Reply> {
         match request(sent) {
             Parsed::Bad(wrong) => wrong.reply,
             other => panic!("{sent:?}: {other:?}"),
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_never_finished_is_given_up_however_it_trickles() {
+        let (mut client, mut stream) = duplex(64);
+        let begun = Instant::now();
+        tokio::spawn(async move {
+            client.write_all(b"\x05\x01\x00\x03\xff").await.unwrap();
+            while client.write_all(b"a").await.is_ok() {
+                sleep(HEAD / 4).await;
+            }
+        });
+        let (mut sent, wanted) = (BytesMut::new(), Notify::new());
+        let read = part(&mut stream, &mut sent, &wanted, request).await;
+        assert_eq!(read.unwrap(), None);
+        assert_eq!(begun.elapsed().as_secs(), HEAD.as_secs());
     }
 
     #[test]

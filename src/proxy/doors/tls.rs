@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use futures_util::stream::AbortHandle;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::Notify;
 
 use crate::policy::{Door, Host, Name, Target};
 
 use super::head::Bad;
 use super::hello::{self, Hello};
+use super::patience::{MOMENT, Over, within};
 use super::tunnel::{Alert, Cleared, admitted, alert};
 use super::{IDLE, Road};
 
@@ -31,7 +32,7 @@ pub(super) async fn serve(
     abort: AbortHandle,
 ) -> io::Result<Option<Cleared>> {
     let mut sent = BytesMut::with_capacity(2048);
-    let name = match read(&mut client, &mut sent).await? {
+    let name = match read(&mut client, &mut sent, road.place_wanted()).await? {
         Some(Ok(name)) => name,
         Some(Err(why)) => {
             let bad = Bad {
@@ -66,39 +67,69 @@ pub(super) async fn serve(
 }
 
 /// Reads the hello, and leaves it in `sent`. `None`: the client left, or was silent for too long,
-/// before it said a word.
+/// before it said a word; or its place was wanted.
 async fn read(
-    client: &mut TcpStream,
+    client: &mut (impl AsyncRead + Unpin),
     sent: &mut BytesMut,
+    wanted: &Notify,
 ) -> io::Result<Option<Result<Name, &'static str>>> {
-    match timeout(IDLE, client.read_buf(sent)).await {
+    match within(MOMENT, IDLE, wanted, client.read_buf(sent)).await {
         Ok(Ok(1..)) => {}
         Ok(Err(error)) => return Err(error),
         Ok(Ok(0)) | Err(_) => return Ok(None),
     }
-    let end = Instant::now() + HELLO;
+    match within(MOMENT, HELLO, wanted, rest(client, sent)).await {
+        Ok(read) => read.map(Some),
+        Err(Over::Late) => Ok(Some(Err("its ClientHello took too long"))),
+        Err(Over::Wanted) => Ok(None),
+    }
+}
+
+/// Reads on until the hello is whole, or is known to be none.
+async fn rest(
+    client: &mut (impl AsyncRead + Unpin),
+    sent: &mut BytesMut,
+) -> io::Result<Result<Name, &'static str>> {
     loop {
         if !hello::is_tls(sent) {
-            return Ok(Some(Err("it is no TLS, which this port is for")));
+            return Ok(Err("it is no TLS, which this port is for"));
         }
         match hello::read(sent) {
-            Hello::For(Some(name)) => return Ok(Some(Ok(name))),
+            Hello::For(Some(name)) => return Ok(Ok(name)),
             Hello::For(None) => {
-                return Ok(Some(Err(
-                    "its ClientHello does not say which host it is for",
-                )));
+                return Ok(Err("its ClientHello does not say which host it is for"));
             }
-            Hello::Bad(why) => return Ok(Some(Err(why))),
+            Hello::Bad(why) => return Ok(Err(why)),
             Hello::Partial if sent.len() >= SENT_MAX => {
-                return Ok(Some(Err("its ClientHello is larger than 64 KiB")));
+                return Ok(Err("its ClientHello is larger than 64 KiB"));
             }
             Hello::Partial => {}
         }
-        match timeout_at(end, client.read_buf(sent)).await {
-            Ok(Ok(1..)) => {}
-            Ok(Ok(0)) => return Ok(Some(Err("it ended within its ClientHello"))),
-            Ok(Err(error)) => return Err(error),
-            Err(_) => return Ok(Some(Err("its ClientHello took too long"))),
+        if client.read_buf(sent).await? == 0 {
+            return Ok(Err("it ended within its ClientHello"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::time::sleep;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hello_that_is_never_finished_took_too_long_however_it_trickles() {
+        let (mut client, mut stream) = duplex(64);
+        tokio::spawn(async move {
+            client
+                .write_all(b"\x16\x03\x01\x10\x00\x01\x00\x0f\xfc")
+                .await
+                .unwrap();
+            while client.write_all(b"a").await.is_ok() {
+                sleep(HELLO / 4).await;
+            }
+        });
+        let read = read(&mut stream, &mut BytesMut::new(), &Notify::new()).await;
+        assert_eq!(read.unwrap(), Some(Err("its ClientHello took too long")));
     }
 }

@@ -13,6 +13,7 @@ mod explain;
 mod judge;
 mod meter;
 mod offers;
+mod pace;
 mod refusal;
 mod snapshot;
 
@@ -28,6 +29,7 @@ use crate::policy::{Door, Host, Reason, Screen, SniCheck, Target};
 pub(super) use self::change::{AddedRules, is_of_host};
 use self::judge::Judgement;
 pub(super) use self::meter::{Meter, over_budget};
+use self::pace::Limit;
 pub(super) use self::refusal::{Refusal, RefusedName};
 use self::snapshot::{Snapshot, Which};
 use super::ledger::Ledger;
@@ -43,6 +45,8 @@ pub(super) struct Gate {
     /// touches it.
     change: Mutex<()>,
     ledger: Ledger,
+    /// How many questions the name server answers.
+    pub(super) questions: Limit,
     /// What waits for a person.
     pub(super) queue: Arc<Queue>,
     /// Wakes whoever removes rules whose time is up.
@@ -96,12 +100,14 @@ impl Permit {
 }
 
 impl Gate {
-    /// A gate with the rules that a document says hold from the start.
-    pub(super) fn new(document: PolicyDocument, ledger: Ledger) -> Self {
+    /// A gate with the rules that a document says hold from the start. `places` is how many
+    /// connections the sandbox can have.
+    pub(super) fn new(document: PolicyDocument, ledger: Ledger, places: usize) -> Self {
         Self {
             rules: ArcSwap::from_pointee(Snapshot::new(document)),
             change: Mutex::new(()),
-            queue: Queue::new(ledger.clone()),
+            questions: Limit::new(),
+            queue: Queue::new(ledger.clone(), places),
             ledger,
             expiry_changed: Notify::new(),
         }

@@ -242,6 +242,24 @@ impl Gate {
         self.ledger.refused(refused).await;
     }
 
+    /// Notes that the DNS door did not look at so many questions, of which this is the last.
+    pub(in crate::proxy) async fn too_many_questions(&self, host: &Host, count: u64) {
+        let refused = Refused {
+            at: SystemTime::now(),
+            domain: host.to_string(),
+            port: None,
+            door: Door::Dns,
+            reason: Reason::OverBudget,
+            rule: None,
+            detail: Some(format!(
+                "{count} questions beyond the limit were told to come back over TCP"
+            )),
+            remedy: None,
+            missed: None,
+        };
+        self.ledger.refused(refused).await;
+    }
+
     /// Notes a refusal of a target.
     pub(super) async fn note(
         &self,

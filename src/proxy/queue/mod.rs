@@ -31,10 +31,8 @@ const ENTRIES: usize = 512;
 /// Of which so many may be of one registrable domain: made-up names below one domain do not
 /// crowd out what somebody waits for.
 const ENTRIES_OF_ONE_GROUP: usize = 128;
-/// Connections that wait at a time.
+/// Connections that wait at a time; of few places a quarter is for what is not asked about.
 const WAITING: usize = 16 * 1024;
-/// Of which so many may wait for one target.
-const WAITING_FOR_ONE: usize = WAITING / 4 * 3;
 /// Ends that are remembered, so that whoever comes second learns who was first.
 const ENDS: usize = 1024;
 /// Clients ask again by themselves, most of them some times within so long (measured: pip six
@@ -69,6 +67,7 @@ pub(super) enum Answer {
 pub(super) struct Queue {
     state: Mutex<State>,
     ledger: Ledger,
+    room: usize,
     /// There is an entry more, or something to tell of one.
     changed: Notify,
     began: Instant,
@@ -109,10 +108,11 @@ impl Claimed {
 }
 
 impl Queue {
-    pub(super) fn new(ledger: Ledger) -> Arc<Self> {
+    pub(super) fn new(ledger: Ledger, places: usize) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::default(),
             ledger,
+            room: WAITING.min(places / 4 * 3),
             changed: Notify::new(),
             began: Instant::now(),
             looked: AtomicU64::new(0),
@@ -152,10 +152,10 @@ impl Queue {
         }
         let waiting_for_it = state.entries.get(target).map(|entry| entry.waiting());
         let no_room = match waiting_for_it {
-            Some(waiting) => waiting >= WAITING_FOR_ONE,
+            Some(waiting) => waiting >= self.room / 4 * 3,
             None => state.no_room_for(target),
         };
-        if no_room || state.waiting >= WAITING {
+        if no_room || state.waiting >= self.room {
             self.tell_overflow(&mut state, target, now);
             return Err(Answer::Full);
         }

@@ -7,7 +7,7 @@ use super::*;
 #[tokio::test]
 async fn those_who_wait_go_on_in_the_order_in_which_they_came() {
     let (ledger, _bookkeeper) = Ledger::open(None);
-    let queue = Queue::new(ledger);
+    let queue = Queue::new(ledger, 1024);
     let order = Arc::new(Mutex::new(Vec::new()));
     let target: Target = "a.test:443".parse().unwrap();
     let mut tasks = JoinSet::new();
@@ -35,7 +35,7 @@ async fn those_who_wait_go_on_in_the_order_in_which_they_came() {
 #[tokio::test]
 async fn a_denial_stands_for_what_is_tried_again_and_then_it_is_asked_about_anew() {
     let (ledger, _bookkeeper) = Ledger::open(None);
-    let queue = Queue::new(ledger);
+    let queue = Queue::new(ledger, 1024);
     let target: Target = "a.test:443".parse().unwrap();
     let now = Instant::now();
     let denied = Answer::Denied { reason: None };

@@ -102,13 +102,8 @@ impl Sockets {
     ///
     /// # Errors
     /// When nobody can connect any more, or the peer does not take them.
-    pub async fn hand_over(self, listener: &UnixListener) -> io::Result<()> {
-        let stream = loop {
-            let (stream, _) = listener.accept().await?;
-            if peer::check(&stream).is_ok() {
-                break stream;
-            }
-        };
+    pub async fn hand_over(self, listener: UnixListener, socket: &Path) -> io::Result<()> {
+        let stream = handover::first_peer(listener, socket).await?;
         let mut named = Vec::new();
         let listeners = [
             (DoorName::Http, &self.http),
@@ -223,8 +218,9 @@ mod tests {
         let listener = unix::listen(&path).unwrap();
         let held = Sockets::open(&addresses()).await.unwrap();
         let expected = held.listening().unwrap();
-        let doors = Doors::Held(path);
-        let (handed, taken) = tokio::join!(held.hand_over(&listener), Sockets::of(&doors));
+        let doors = Doors::Held(path.clone());
+        let (handed, taken) = tokio::join!(held.hand_over(listener, &path), Sockets::of(&doors));
+        assert!(!path.exists(), "nobody else gets any");
         handed.unwrap();
         let taken = taken.unwrap();
         let listening = taken.listening().unwrap();

@@ -4,16 +4,38 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use tokio::io::Interest;
-use tokio::net::UnixStream;
+use tokio::net::{UnixListener, UnixStream};
+
+use super::peer;
 
 /// How many sockets go in one message. More is an error on both sides.
 pub const MOST: usize = 128;
+
+/// The first peer that may have anything. When this returns, nobody else can ask: the socket is
+/// gone, before whoever asked has got what it asked for.
+///
+/// # Errors
+///
+/// When nobody can connect any more.
+pub async fn first_peer(listener: UnixListener, socket: &Path) -> io::Result<UnixStream> {
+    let asked = loop {
+        match listener.accept().await {
+            Ok((stream, _)) if peer::check(&stream).is_err() => {}
+            outcome => break outcome.map(|(stream, _)| stream),
+        }
+    };
+    drop(listener);
+    // One that is gone already is as good.
+    let _ = std::fs::remove_file(socket);
+    asked
+}
 
 /// Sends sockets, each with the byte that names it.
 ///

@@ -215,11 +215,7 @@ pub(super) async fn hold(
     say(&answers, &FromProxy::Ready(listening)).await?;
     let mut input = BufReader::new(tokio::io::stdin()).lines();
     let handing_over = async {
-        let outcome = sockets.hand_over(&listener).await;
-        // Nobody else gets anything here.
-        drop(listener);
-        let _ = std::fs::remove_file(socket);
-        match outcome {
+        match sockets.hand_over(listener, socket).await {
             Ok(()) => pending().await,
             Err(error) => error,
         }

@@ -25,7 +25,7 @@ use crate::api::{
 };
 use crate::client::{Client, Ends};
 use crate::config;
-use crate::transport::{handover, peer, unix};
+use crate::transport::{handover, unix};
 
 /// Where the proxy gets the doors, in the session's socket directory.
 const DOORS: &str = "doors.sock";
@@ -135,14 +135,7 @@ fn hand_over(
     let path = path.to_owned();
     let mut task = JoinSet::new();
     task.spawn(async move {
-        let stream = loop {
-            let (stream, _) = listener.accept().await?;
-            if peer::check(&stream).is_ok() {
-                break stream;
-            }
-        };
-        drop(listener);
-        let _ = std::fs::remove_file(path);
+        let stream = handover::first_peer(listener, &path).await?;
         let named: Vec<_> = doors
             .iter()
             .map(|(name, socket)| (*name as u8, socket.as_fd()))

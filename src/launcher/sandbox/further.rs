@@ -213,8 +213,13 @@ impl Further {
 
     /// By another command in the same sandbox, as the same user.
     async fn send_far(&self, signal: Kill, pid: u32) -> Option<()> {
-        self.pid().await?;
         let docker = &self.engine.docker;
+        // While its output is open it is taken to run: what it says can be here before its engine
+        // knows that it does. Afterwards the engine is asked.
+        if *self.ended.borrow() {
+            let found = docker.inspect_exec(&self.id).await.ok()?;
+            (found.running == Some(true)).then_some(())?;
+        }
         let config = ExecConfig {
             cmd: Some(announced::kill(signal.name(), pid)),
             user: Some(container::user(self.engine.facts())),

@@ -6,9 +6,10 @@
 //! does; and a part is for dialling alone, so that connections that wait to be dialled are never
 //! waiting for each other.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// For everything else: the control plane, the clients of the name server, pipes.
@@ -22,6 +23,26 @@ const MOST: usize = 64 * 1024;
 /// Sockets that the resolver may open for one name: for both families two servers are asked at a
 /// time, and each of them three times while it is silent.
 const QUESTIONS: usize = 2 * 2 * 3;
+
+/// How many this process may have: as many as the system allows.
+pub(super) fn limit() -> usize {
+    static LIMIT: LazyLock<usize> = LazyLock::new(|| {
+        /// Where nothing can be found out: what every system allows.
+        const USUAL: usize = 1024;
+        let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+            return USUAL;
+        };
+        // If it cannot be raised, there are fewer tunnels: no reason not to start.
+        let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+        usize::try_from(if raised { hard } else { soft }).unwrap_or(USUAL)
+    });
+    *LIMIT
+}
+
+/// Of so many, those that are not the sandbox's.
+pub(super) fn kept_back(limit: usize) -> usize {
+    RESERVED.min(limit / 4)
+}
 
 /// One of them, or some, until it is dropped.
 pub(super) type Descriptor = OwnedSemaphorePermit;
@@ -40,7 +61,7 @@ pub(super) struct Descriptors {
 impl Descriptors {
     /// `limit` is how many the process may have.
     pub(super) fn new(limit: usize) -> Self {
-        let reserved = RESERVED.min(limit / 4);
+        let reserved = kept_back(limit);
         let free = (limit - reserved).min(MOST);
         let for_dialling = FOR_DIALLING.min(free / 4);
         let questions = QUESTIONS.min(for_dialling / 2);

@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::api::HostAccess;
 use crate::policy::{Host, Reason};
+use crate::transport::keepalive;
 
 use super::descriptors::{Descriptor, Descriptors};
 use super::gate::{Gate, Meter, Permit, Refusal};
@@ -219,6 +220,7 @@ fn host_socket(directory: &std::path::Path, port: u16) -> PathBuf {
 async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    keepalive::set(&stream)?;
     Ok(stream)
 }
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -21,7 +20,7 @@ use crate::transport::{tls, unix};
 use super::audit::{Audit, Bounds};
 use super::control::{Control, State};
 use super::decisions::{Decisions, DecisionsError};
-use super::descriptors::Descriptors;
+use super::descriptors::{self, Descriptors};
 use super::dial::Dialler;
 use super::doors::dns::NameServer;
 use super::doors::{Road, serve};
@@ -92,7 +91,7 @@ impl Proxy {
         reload: Reload,
         audit: Option<mpsc::Sender<String>>,
     ) -> Result<Self, StartError> {
-        let descriptors = Descriptors::new(raise_descriptor_limit());
+        let descriptors = Descriptors::new(descriptors::limit());
         let told = audit.map(|to| {
             let session = &document.session;
             Audit::told(to, session.id.clone(), session.project_dir.clone())
@@ -315,16 +314,4 @@ fn listen_unix(path: &Path) -> Result<UnixListener, StartError> {
         at: path.display().to_string(),
         error,
     })
-}
-
-/// As many descriptors as the system lets this process have, and how many those are.
-fn raise_descriptor_limit() -> usize {
-    /// Where nothing can be found out: what every system allows.
-    const USUAL: usize = 1024;
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return USUAL;
-    };
-    // If it cannot be raised, there are fewer tunnels: no reason not to start.
-    let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
-    usize::try_from(if raised { hard } else { soft }).unwrap_or(USUAL)
 }

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpSocket, UdpSocket, UnixListener};
 
 use crate::api::enclosure::DoorName;
 use crate::api::{DoorAddresses, Doors, Listening};
-use crate::transport::{handover, peer, unix};
+use crate::transport::{handover, keepalive, peer, unix};
 
 use super::serve::StartError;
 
@@ -153,9 +153,10 @@ pub(super) fn listen_tcp(address: SocketAddr) -> Result<TcpListener, StartError>
             TcpSocket::new_v6()?
         };
         socket.set_reuseaddr(true)?;
-        // What is accepted has it too (on Linux a connection begins as a copy of its listener), so
-        // that no connection costs a call for it.
+        // What is accepted has these too (on Linux a connection begins as a copy of its listener),
+        // so that no connection costs a call for them.
         socket.set_nodelay(true)?;
+        keepalive::set(&socket)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
@@ -196,6 +197,9 @@ pub(super) fn local(listener: &TcpListener) -> Result<SocketAddr, StartError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use rustix::net::sockopt::{socket_keepalive, tcp_keepidle};
     use tokio::net::{TcpStream, UnixStream};
 
     use super::*;
@@ -240,11 +244,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_door_accepts_sends_without_delay() {
+    async fn what_a_door_accepts_sends_without_delay_and_is_asked_for_signs_of_life() {
         let listener = listen_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
         let _client = TcpStream::connect(local(&listener).unwrap()).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
         assert!(accepted.nodelay().unwrap());
+        assert!(socket_keepalive(&accepted).unwrap());
+        assert_eq!(tcp_keepidle(&accepted).unwrap(), Duration::from_secs(60));
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 //! other end. Knows not a word of what is said, and names nothing of the crate.
 
 pub mod handover;
+pub mod keepalive;
 pub mod passing;
 pub mod peer;
 pub mod tls;

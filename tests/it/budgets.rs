@@ -101,6 +101,8 @@ fn what_is_used_up_admits_nothing_more_and_nobody_is_asked() {
     tunnel.end_writing();
     assert_eq!(told.recv().expect("what came"), b"0123456789");
     tunnel.ends();
+    // Its line is written before those that are looked at.
+    proxy.settles();
 
     let mut client = proxy.client();
     client.send(format!(

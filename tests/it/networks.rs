@@ -1,6 +1,7 @@
 //! Tunnels over bad networks, and to peers that are killed, reset or vanish: no byte is lost of one
 //! that ends cleanly, and none hangs that cannot.
 
+use std::fs;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -108,6 +109,58 @@ fn a_reset_crosses_the_tunnel_from_either_side() {
     tunnel.reset();
     ended.recv().expect("its end");
     bench.proxy.settles();
+}
+
+#[test]
+fn a_reset_that_is_lost_comes_again_when_something_is_sent() {
+    let Some(mut bench) = Bench::new() else {
+        return;
+    };
+    let (lost, is_lost) = mpsc::channel();
+    let (tell, resets) = mpsc::channel();
+    let both = Mutex::new((is_lost, tell));
+    let origin = bench.origin(move |mut wire| {
+        wire.exactly(5);
+        wire.send("hello");
+        let (is_lost, tell) = &*both.lock().expect("a lock");
+        is_lost.recv().expect("the word");
+        wire.reset();
+        tell.send(()).expect("a listener");
+    });
+    let mut tunnel = bench.tunnel(origin.port());
+    tunnel.send("hello");
+    tunnel.exactly(5);
+    bench.cable.loses(1.0);
+    lost.send(()).expect("an origin");
+    resets.recv().expect("its reset");
+    bench.cable.loses(0.0);
+    tunnel.send("is anybody there?");
+    tunnel.ends();
+    bench.proxy.settles();
+}
+
+#[test]
+fn a_peer_that_only_has_something_to_say_is_asked_for_signs_of_life() {
+    let Some(bench) = Bench::new() else { return };
+    let (origin, _ended) = listening(&bench);
+    let tunnel = bench.tunnel(origin.port());
+    // What the kernel waits for next on the proxy's connection: 2 is keepalive
+    // (Documentation/networking/proc_net_tcp.rst).
+    let sockets = bench
+        .cable
+        .near
+        .within(|| fs::read_to_string("/proc/thread-self/net/tcp").expect("the sockets"));
+    let port = format!(":{:04X}", origin.port());
+    let mut lines = sockets.lines().map(|line| line.split_whitespace());
+    let timer = lines.find_map(|mut fields| {
+        let there = fields.nth(2).is_some_and(|peer| peer.ends_with(&port));
+        there.then(|| fields.nth(2)).flatten()
+    });
+    assert!(
+        timer.is_some_and(|timer| timer.starts_with("02:")),
+        "{sockets}"
+    );
+    drop(tunnel);
 }
 
 /// A server that takes one connection, says so, and reads nothing of it.

@@ -10,9 +10,11 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 use crate::policy::Target;
 
@@ -25,6 +27,9 @@ use super::{HEAD, IDLE};
 /// As much as is read of a client while its request waits for a person.
 const AHEAD: usize = 16 * 1024;
 
+/// How long a client may take none of what it is sent, as for a tunnel.
+const STUCK: Duration = Duration::from_secs(60 * 60);
+
 /// A client's connection behind the strict reader.
 pub(super) struct Inlet<S> {
     stream: S,
@@ -33,6 +38,8 @@ pub(super) struct Inlet<S> {
     buffer: BytesMut,
     state: State,
     patience: Patience,
+    /// Since the client took nothing of what there is for it.
+    stuck: Option<Pin<Box<Sleep>>>,
     fault: ContentFault,
     asterisk: Asterisk,
     presence: Presence,
@@ -103,6 +110,7 @@ impl<S> Inlet<S> {
             form,
             state: State::Head,
             patience,
+            stuck: None,
             fault,
             asterisk,
             presence,
@@ -173,6 +181,23 @@ impl<S> Inlet<S> {
                 return self.end(ending);
             }
         }
+    }
+
+    /// What became of a write.
+    fn written(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stuck = None;
+            return written;
+        }
+        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK)));
+        stuck
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn end(&mut self, ending: Ending) -> Poll<io::Result<()>> {
@@ -286,7 +311,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Inlet<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.written(cx, written)
     }
 
     fn poll_write_vectored(
@@ -294,7 +320,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Inlet<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.written(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -326,11 +353,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Inlet<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-    use tokio::time::sleep;
+    use tokio::time::Instant;
 
     fn inlet() -> (DuplexStream, Inlet<DuplexStream>) {
         let (client, stream) = duplex(64);
@@ -403,5 +428,23 @@ mod tests {
             assert_eq!(bad.status, 408, "{bad:?}");
             assert!(bad.sent.starts_with(b"http://b.test/"), "{bad:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_for_an_hour_is_given_up_and_one_that_takes_little_is_not()
+    {
+        let (mut client, mut inlet) = inlet();
+        let reading = tokio::spawn(async move {
+            for _ in 0..4 {
+                sleep(STUCK / 2).await;
+                client.read_exact(&mut [0; 64]).await.unwrap();
+            }
+            client
+        });
+        let began = Instant::now();
+        let error = inlet.write_all(&[0; 64 * 6]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed(), STUCK / 2 * 4 + STUCK);
+        drop(reading.await);
     }
 }

@@ -3,18 +3,21 @@
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 
+use crate::proxy::descriptors;
+
 /// What a pipe holds unless it is told otherwise: pipe(7).
 const CAPACITY: usize = 64 * 1024;
 /// Empty pipes a thread keeps.
 const SPARE: usize = 8;
-/// Pipes of the whole process: each has two descriptors, out of those that are kept back for other
-/// things than connections.
-const MOST: usize = 256;
+/// Pipes of the whole process: with two descriptors each they may have half of those that are kept
+/// back for other things than connections.
+static MOST: LazyLock<usize> = LazyLock::new(|| descriptors::kept_back(descriptors::limit()) / 4);
 
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
@@ -42,7 +45,7 @@ impl Drop for Ends {
 
 impl Ends {
     fn open() -> Option<Self> {
-        if OPEN.fetch_add(1, Relaxed) < MOST
+        if OPEN.fetch_add(1, Relaxed) < *MOST
             && let Ok((outlet, inlet)) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
         {
             return Some(Self { outlet, inlet });

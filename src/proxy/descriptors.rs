@@ -107,12 +107,15 @@ impl Descriptors {
     }
 
     async fn beside_those_held(&self, count: u32) -> Option<Descriptor> {
-        match Arc::clone(&self.common.free).try_acquire_many_owned(count) {
-            Ok(descriptors) => Some(descriptors),
-            Err(_) => {
-                let apart = Arc::clone(&self.for_dialling);
-                apart.acquire_many_owned(count).await.ok()
-            }
+        let (common, apart) = (&self.common.free, &self.for_dialling);
+        if let Ok(descriptors) = Arc::clone(common).try_acquire_many_owned(count) {
+            return Some(descriptors);
+        }
+        // Connections that stay open keep one of those apart, so that these do not always come back.
+        tokio::select! {
+            biased;
+            descriptors = Arc::clone(apart).acquire_many_owned(count) => descriptors.ok(),
+            descriptors = Arc::clone(common).acquire_many_owned(count) => descriptors.ok(),
         }
     }
 }
@@ -203,6 +206,31 @@ mod tests {
         }
         let more: Vec<_> = std::iter::from_fn(dial).collect();
         assert!(more.len() > dialled.len() / 2, "{}", more.len());
+    }
+
+    #[test]
+    fn connections_that_stay_open_keep_nobody_from_being_dialled_while_there_is_room() {
+        let descriptors = Descriptors::new(256);
+        let accepted = (0..60).map(|_| descriptors.for_accepting().now_or_never().flatten());
+        let accepted: Vec<_> = accepted.map(Option::unwrap).collect();
+        let mut dialling: Vec<_> = (0..accepted.len())
+            .map(|_| Box::pin(descriptors.for_dialling(true)))
+            .collect();
+        let mut open = Vec::new();
+        while open.len() < accepted.len() {
+            let before = open.len();
+            dialling.retain_mut(|dial| match dial.as_mut().now_or_never() {
+                Some(descriptor) => {
+                    open.push(descriptor.unwrap());
+                    false
+                }
+                None => true,
+            });
+            assert!(open.len() > before, "{before} are open");
+            for descriptor in &mut open[before..] {
+                descriptors.resolved(descriptor);
+            }
+        }
     }
 
     #[test]

@@ -40,6 +40,11 @@ impl Terminal {
         self.screen.write_all(text.as_bytes()).expect("it is typed");
     }
 
+    /// Takes back that something was read.
+    pub(crate) fn unsee(&mut self, shown: &str) {
+        self.unseen.splice(..0, shown.bytes());
+    }
+
     /// Reads what is shown, up to a text.
     #[track_caller]
     pub(crate) fn shows(&mut self, text: &str) -> String {

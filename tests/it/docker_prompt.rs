@@ -21,7 +21,9 @@ fn prompting(bench: &Bench, terminal: &Terminal, stdout: Stdio, script: &str) ->
 /// What vibepit says and what the command prints then: either may come first.
 #[track_caller]
 fn shows_both(terminal: &mut Terminal, said: &str, printed: &str) {
-    if !terminal.shows(said).contains(printed) {
+    let before = terminal.shows(said);
+    if !before.contains(printed) {
+        terminal.unsee(&before);
         terminal.shows(printed);
     }
 }
@@ -36,7 +38,7 @@ fn one_key_lets_a_request_go_on_and_another_one_refuses() {
     let origin = origin();
     let port = origin.port();
     let script = format!(
-        "curl -sS http://origin.test:{port}/x; echo; \
+        "curl -sS http://origin.test:{port}/x; echo; read next; \
          curl -sS -o /dev/null -w '[%{{http_code}}]' http://other.test:{port}/; \
          read typed; echo \"typed $typed\"; exit 9"
     );
@@ -60,6 +62,8 @@ fn one_key_lets_a_request_go_on_and_another_one_refuses() {
         &format!("origin.test:{port}: allowed until the session ends"),
         "GET /x HTTP/1.1",
     );
+    // Not before: what is printed waits while something is asked.
+    terminal.types("next\r");
 
     let asked = terminal.shows("s(kip) ? ");
     assert!(asked.contains("other.test"), "{asked}");

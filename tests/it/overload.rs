@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Once;
+use std::sync::{Arc, Mutex, Once, RwLock, mpsc};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::json;
@@ -135,6 +135,37 @@ fn questions_that_no_resolver_answers_leave_descriptors_for_the_control_plane() 
     let open = open_descriptors(&proxy);
     assert!(open < 256, "{open}");
     proxy.cli(&["rules"]).ok();
+}
+
+#[test]
+fn origins_that_take_their_time_keep_nobody_else_waiting_and_are_waited_for() {
+    let resolver = Resolver::at_loopback(&["a.test"]);
+    let ready = Arc::new(RwLock::new(()));
+    let (asked, is_asked) = mpsc::channel();
+    let slow = {
+        let (ready, asked) = (Arc::clone(&ready), Mutex::new(asked));
+        Origin::answering(move |request| {
+            asked.lock().expect("a lock").send(()).expect("a listener");
+            drop(ready.read());
+            ok(&request.start)
+        })
+    };
+    let quick = Origin::plain();
+    let proxy = with_few(256, allowing_here(&resolver));
+    let not_yet = ready.write().expect("a lock");
+    let url = format!("http://a.test:{}/", slow.port());
+    let head = format!("GET {url} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut waiting = begun(proxy.http(), 50, head.as_bytes());
+    for _ in &waiting {
+        is_asked.recv_timeout(PATIENCE).expect("a request");
+    }
+    let url = format!("http://a.test:{}/", quick.port());
+    assert_eq!(proxy.fetch(&url).status(), 200);
+    assert_eq!(proxy.get("/healthz").status(), 200);
+    drop(not_yet);
+    for client in &mut waiting {
+        assert_eq!(client.answer().status(), 200);
+    }
 }
 
 #[test]

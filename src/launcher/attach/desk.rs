@@ -1,8 +1,8 @@
 //! The person's keyboard and screen while a command runs: a key goes to the command, unless a
 //! question is on the screen.
 //!
-//! While one is, the command's output waits: nothing covers the question, and the command cannot
-//! draw one of its own around it. A sandbox can choose the moment in which a question appears, so a
+//! While one is, the command's output waits for its turn: nothing covers the question, and the
+//! command cannot draw one of its own around it. A sandbox can choose the moment in which a question appears, so a
 //! key counts as an answer only after a pause; what is typed on without one is the command's.
 
 use std::pin::pin;
@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep};
 
 use super::pump::{PIECES, read_into};
+use super::screen::Screen;
 use super::terminal::Mode;
 
 /// How long nothing may have been typed before a key is an answer: then a question mark is shown.
@@ -46,6 +47,10 @@ pub(crate) struct Desk {
     pub(crate) words: mpsc::Receiver<Word>,
     /// Set while a question is on the screen.
     pub(crate) asking: watch::Sender<bool>,
+    /// Where they see it.
+    pub(super) screen: Screen,
+    /// Set once the command has ended: its output need wait for no question any more.
+    pub(crate) over: watch::Receiver<bool>,
     /// The terminal is raw already, because the command has it.
     pub(crate) raw: bool,
 }
@@ -65,6 +70,7 @@ impl Desk {
                 biased;
                 word = self.words.recv(), if attended => match word {
                     Some(Word::Tell(text)) => {
+                        let _turn = self.screen.turn().await;
                         show(&text).await;
                         continue;
                     }
@@ -95,6 +101,8 @@ impl Desk {
     /// Waits for a key that answers, and returns what was typed for the command.
     async fn ask(&self, mut question: Question, pieces: &mut mpsc::Receiver<Vec<u8>>) -> Vec<u8> {
         let _keys = (!self.raw).then(Mode::keys);
+        let mut over = self.over.clone();
+        let mut turn = Some(self.screen.turn().await);
         show(&format!("\n{}", question.text)).await;
         let mut for_command = Vec::new();
         let mut pause = pin!(sleep(PAUSE));
@@ -103,6 +111,12 @@ impl Desk {
             let piece = tokio::select! {
                 biased;
                 () = question.answer.closed() => None,
+                true = is_set(&mut over), if turn.is_some() => {
+                    // What comes next begins a line: nobody answers the question any more.
+                    show("\n").await;
+                    turn = None;
+                    continue;
+                }
                 () = &mut pause, if !listening => {
                     listening = true;
                     show("? ").await;
@@ -138,9 +152,9 @@ impl Desk {
     }
 }
 
-/// What comes next begins a line: a question stands on the screen that nobody answers any more.
-pub(crate) async fn leave_question() {
-    show("\n").await;
+/// Waits until it is. False: it will not be any more.
+async fn is_set(flag: &mut watch::Receiver<bool>) -> bool {
+    flag.wait_for(|set| *set).await.is_ok()
 }
 
 /// The carriage return is for a raw terminal, and does no harm to another.

@@ -12,9 +12,10 @@ use super::super::job::{Control, Job, Kill, Output};
 use super::super::report::Report;
 use super::super::request::Outcome;
 use super::super::signals::{Signal, Signals};
-use super::desk::{Desk, Word, leave_question};
+use super::desk::{Desk, Word};
 use super::notice::{Notices, forward_noticing};
-use super::pump::{Gone, forward_apart, forward_raw, forward_split};
+use super::pump::{Gone, Sink, forward_apart, forward_raw, forward_split};
+use super::screen::Screen;
 use super::terminal::{Mode, size};
 
 /// How long a command that was asked to end may take before it is killed.
@@ -65,6 +66,14 @@ pub(crate) enum Parted {
     Left,
 }
 
+/// What the desk says of questions, and what it has to know.
+struct Questions {
+    /// One is on the screen.
+    asked: watch::Receiver<bool>,
+    /// The command has ended.
+    over: watch::Sender<bool>,
+}
+
 impl Joined<'_> {
     /// Joins our streams to the command's until it has ended and everything it wrote has been
     /// read. `gone` is done when what the command reaches the world through is gone, and says so
@@ -89,14 +98,21 @@ impl Joined<'_> {
         let control = &*control;
         self.resize(control).await;
         let (asking, asked) = watch::channel(false);
+        let (over, is_over) = watch::channel(false);
+        let screen = Screen::default();
         let desk = Desk {
             words,
             asking,
+            screen: screen.clone(),
+            over: is_over,
             raw: self.terminal,
         };
         let feeding = tokio::spawn(desk.serve(input));
+        let (reader, reader_gone) = watch::channel(false);
+        let output = forward(output, screen, &reader, notices);
+        let questions = Questions { asked, over };
         let parted = self
-            .relay(output, control, asked, gone, signals, notices)
+            .relay(output, reader_gone, control, questions, gone, signals)
             .await;
         feeding.abort();
         // It gives the terminal back as it was.
@@ -116,37 +132,33 @@ impl Joined<'_> {
     /// True once the command's output has ended; false when we leave it.
     async fn relay(
         &self,
-        output: Output,
+        output: impl Future<Output = std::io::Result<()>>,
+        mut reader_gone: watch::Receiver<bool>,
         control: &dyn Control,
-        mut asked: watch::Receiver<bool>,
+        questions: Questions,
         gone: impl Future<Output = String>,
         signals: &mut Signals,
-        notices: Option<Notices>,
     ) -> Result<bool> {
-        let (reader, mut reader_gone) = watch::channel(false);
-        let mut relay = std::pin::pin!(forward(output, &reader, notices));
+        let Questions { mut asked, over } = questions;
+        let mut output = std::pin::pin!(output);
         let mut ending = false;
         let mut killed = false;
         let mut told_gone = false;
         let mut gone = std::pin::pin!(gone);
         let mut grace = std::pin::pin!(None);
-        // While a question is on the screen the output waits, unless the command has ended.
-        let mut question = false;
         let mut ended = std::pin::pin!(control.wait());
-        let mut over = false;
         loop {
+            // The output waits for a question, and so its end does: the command's own is looked for.
+            let waits = *asked.borrow() && !*over.borrow();
             tokio::select! {
-                done = &mut relay, if !question => return Ok(done.map(|()| true)?),
+                done = &mut output => return Ok(done.map(|()| true)?),
                 Ok(()) = asked.changed() => {
-                    question = *asked.borrow_and_update() && !over;
-                    if !question {
+                    if !*asked.borrow_and_update() {
                         self.redraw(control).await;
                     }
                 }
-                _ = &mut ended, if question => {
-                    over = true;
-                    question = false;
-                    leave_question().await;
+                _ = &mut ended, if waits => {
+                    over.send_replace(true);
                 }
                 signal = signals.next() => match signal {
                     Signal::Resized => self.resize(control).await,
@@ -209,8 +221,16 @@ impl Joined<'_> {
     }
 }
 
-async fn forward(output: Output, reader: &Gone, notices: Option<Notices>) -> std::io::Result<()> {
-    let (out, err) = (tokio::io::stdout(), tokio::io::stderr());
+async fn forward(
+    output: Output,
+    screen: Screen,
+    reader: &Gone,
+    notices: Option<Notices>,
+) -> std::io::Result<()> {
+    let out = tokio::io::stdout();
+    let out = Sink::new(out, screen.behind(&std::io::stdout()));
+    let err = tokio::io::stderr();
+    let err = Sink::new(err, screen.behind(&std::io::stderr()));
     match output {
         Output::Terminal(output) => match notices {
             Some(notices) => forward_noticing(output, out, reader, notices).await,

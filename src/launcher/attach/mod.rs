@@ -8,6 +8,7 @@ mod lasting;
 mod notice;
 mod pump;
 mod refusal;
+mod screen;
 mod stream;
 mod terminal;
 

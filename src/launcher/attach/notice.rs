@@ -59,13 +59,12 @@ pub struct Notices {
 /// Copies the output of a terminal to `out`, until it ends, with notices in it.
 pub(super) async fn forward_noticing(
     mut container: impl AsyncRead + Unpin,
-    out: impl AsyncWrite + Unpin,
+    mut out: Sink<impl AsyncWrite + Unpin>,
     gone: &Gone,
     notices: Notices,
 ) -> io::Result<()> {
     let Notices { means, mut news } = notices;
-    let mut out = Sink::new(out);
-    let mut screen = Screen(Board::new(means));
+    let mut screen = Titled(Board::new(means));
     let mut buffer = vec![0; BUFFER];
     let mut told = true;
     loop {
@@ -93,9 +92,9 @@ pub(super) async fn forward_noticing(
 }
 
 /// Gives the terminal its title back however the command and we come apart.
-struct Screen(Board);
+struct Titled(Board);
 
-impl Drop for Screen {
+impl Drop for Titled {
     fn drop(&mut self) {
         let last = self.0.last();
         let mut out = io::stdout().lock();

@@ -6,6 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 
+use super::screen::Screen;
 use super::stream::{Channel, Demux};
 
 pub(super) const BUFFER: usize = 32 * 1024;
@@ -35,12 +36,11 @@ pub(super) fn read_into(mut input: impl Read, pieces: &mpsc::Sender<Vec<u8>>) {
 pub(crate) type Gone = watch::Sender<bool>;
 
 /// Copies one stream of a command's (all there is of a terminal) to `out`, until it ends.
-pub(crate) async fn forward_raw(
+pub(super) async fn forward_raw(
     mut container: impl AsyncRead + Unpin,
-    out: impl AsyncWrite + Unpin,
+    mut out: Sink<impl AsyncWrite + Unpin>,
     gone: &Gone,
 ) -> Result<()> {
-    let mut out = Sink::new(out);
     let mut buffer = vec![0; BUFFER];
     loop {
         match container.read(&mut buffer).await? {
@@ -51,14 +51,13 @@ pub(crate) async fn forward_raw(
 }
 
 /// Copies the output of a container without a terminal to `out` and `err`, until it ends.
-pub(crate) async fn forward_split(
+pub(super) async fn forward_split(
     container: impl AsyncRead + Unpin,
-    out: impl AsyncWrite + Unpin,
-    err: impl AsyncWrite + Unpin,
+    mut out: Sink<impl AsyncWrite + Unpin>,
+    mut err: Sink<impl AsyncWrite + Unpin>,
     gone: &Gone,
 ) -> Result<()> {
     let mut demux = Demux::new(container);
-    let (mut out, mut err) = (Sink::new(out), Sink::new(err));
     let mut buffer = vec![0; BUFFER];
     while let Some((channel, piece)) = demux.read(&mut buffer).await? {
         match channel {
@@ -70,11 +69,11 @@ pub(crate) async fn forward_split(
 }
 
 /// Copies two outputs side by side, until both have ended.
-pub(crate) async fn forward_apart(
+pub(super) async fn forward_apart(
     output: impl AsyncRead + Unpin,
     error: impl AsyncRead + Unpin,
-    out: impl AsyncWrite + Unpin,
-    err: impl AsyncWrite + Unpin,
+    out: Sink<impl AsyncWrite + Unpin>,
+    err: Sink<impl AsyncWrite + Unpin>,
     gone: &Gone,
 ) -> Result<()> {
     tokio::try_join!(
@@ -88,15 +87,22 @@ pub(crate) async fn forward_apart(
 /// same and its exit code is seen.
 pub(super) struct Sink<W> {
     end: Option<W>,
+    /// Where it is one with others.
+    screen: Option<Screen>,
 }
 
 impl<W: AsyncWrite + Unpin> Sink<W> {
-    pub(super) fn new(end: W) -> Self {
-        Self { end: Some(end) }
+    pub(super) fn new(end: W, screen: Option<Screen>) -> Self {
+        let end = Some(end);
+        Self { end, screen }
     }
 
     pub(super) async fn write(&mut self, piece: &[u8], gone: &Gone) {
         let Some(end) = &mut self.end else { return };
+        let _turn = match &self.screen {
+            Some(screen) => Some(screen.turn().await),
+            None => None,
+        };
         let written = match end.write_all(piece).await {
             Ok(()) => end.flush().await,
             error => error,
@@ -110,7 +116,7 @@ impl<W: AsyncWrite + Unpin> Sink<W> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{duplex, sink};
+    use tokio::io::duplex;
 
     use super::*;
 
@@ -125,9 +131,8 @@ mod tests {
         }
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let (gone, _) = watch::channel(false);
-        forward_split(&bytes[..], &mut out, &mut err, &gone)
-            .await
-            .unwrap();
+        let (end, other) = (Sink::new(&mut out, None), Sink::new(&mut err, None));
+        forward_split(&bytes[..], end, other, &gone).await.unwrap();
         assert_eq!(
             (out.len(), &out[300_000..], &err[..]),
             (300_003, &b"end"[..], &b"oops"[..])
@@ -140,7 +145,9 @@ mod tests {
         let (end, other) = duplex(1);
         drop(other);
         let bytes = vec![b'x'; 100_000];
-        forward_raw(&bytes[..], end, &gone).await.unwrap();
+        forward_raw(&bytes[..], Sink::new(end, None), &gone)
+            .await
+            .unwrap();
         assert!(*seen.borrow());
     }
 
@@ -149,8 +156,8 @@ mod tests {
         let (gone, _) = watch::channel(false);
         let mut out = Vec::new();
         let bytes = b"\x01\x00\x02prompt$ ";
-        forward_raw(&bytes[..], &mut out, &gone).await.unwrap();
+        let end = Sink::new(&mut out, None);
+        forward_raw(&bytes[..], end, &gone).await.unwrap();
         assert_eq!(out, bytes);
-        forward_raw(&bytes[..], sink(), &gone).await.unwrap();
     }
 }

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::policy::Reason;
+use crate::proxy::gate::Refusal;
 
 use super::NotConnected;
 
@@ -43,40 +44,37 @@ fn phrase(turned: &NotConnected) -> String {
 }
 
 /// The text: the destination, why, and the command that would allow it.
-fn text(turned: &NotConnected) -> String {
-    let refusal = &turned.refusal;
-    let mut text = format!("{}\n", phrase(turned));
-    text.push_str(&format!("reason: {}: {}\n", refusal.reason, refusal.why));
-    if !refusal.remedy.is_empty() {
-        text.push_str(&format!(
-            "to let it through, outside the sandbox: {}\n",
-            refusal.remedy
-        ));
+fn text(phrase: &str, refusal: &Refusal) -> String {
+    let (reason, why, remedy) = (refusal.reason, &refusal.why, &refusal.remedy);
+    match remedy.is_empty() {
+        true => format!("{phrase}\nreason: {reason}: {why}\n"),
+        false => format!(
+            "{phrase}\nreason: {reason}: {why}\n\
+             to let it through, outside the sandbox: {remedy}\n"
+        ),
     }
-    text
 }
+
+/// Longer ones are for the text alone.
+const PHRASE_MAX: usize = 400;
 
 /// A reason phrase may hold visible ASCII, spaces and tabs (RFC 9112, section 4).
 fn fit(phrase: &str) -> String {
-    phrase
-        .chars()
-        .map(|c| {
-            if c == ' ' || c.is_ascii_graphic() {
-                c
-            } else {
-                '?'
-            }
-        })
-        .take(400)
-        .collect()
+    let fits = |c: char| c == ' ' || c.is_ascii_graphic();
+    let mut fit = String::with_capacity(PHRASE_MAX.min(phrase.len()));
+    let chars = phrase.chars().take(PHRASE_MAX);
+    fit.extend(chars.map(|c| if fits(c) { c } else { '?' }));
+    fit
 }
 
 /// The answer within a kept-alive connection.
 pub(super) fn response(turned: &NotConnected) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(text(turned).into()));
+    let phrase = phrase(turned);
+    let text = text(&phrase, &turned.refusal);
+    let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() =
         hyper::StatusCode::from_u16(turned.status).unwrap_or(hyper::StatusCode::BAD_GATEWAY);
-    if let Ok(phrase) = ReasonPhrase::try_from(fit(&phrase(turned)).into_bytes()) {
+    if let Ok(phrase) = ReasonPhrase::try_from(fit(&phrase).into_bytes()) {
         response.extensions_mut().insert(phrase);
     }
     let headers = response.headers_mut();
@@ -93,7 +91,8 @@ pub(super) fn response(turned: &NotConnected) -> Response<Full<Bytes>> {
 
 /// The answer to a CONNECT, or to what is no request; the connection ends with it.
 pub(super) async fn send(mut stream: TcpStream, turned: &NotConnected) -> std::io::Result<()> {
-    let text = text(turned);
+    let phrase = phrase(turned);
+    let text = text(&phrase, &turned.refusal);
     let retry = match turned.status {
         TOO_MANY => format!("Retry-After: {AGAIN}\r\n"),
         _ => String::new(),
@@ -102,7 +101,7 @@ pub(super) async fn send(mut stream: TcpStream, turned: &NotConnected) -> std::i
         "HTTP/1.1 {} {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
          Proxy-Status: {}\r\n{retry}Connection: close\r\n\r\n{text}",
         turned.status,
-        fit(&phrase(turned)),
+        fit(&phrase),
         text.len(),
         proxy_status(turned),
     );

@@ -263,9 +263,8 @@ impl Client {
                 (sender, Arc::new(passage), true)
             }
             None => {
-                let rule = permit.rule();
                 let (upstream, passage) = self.road.dial(permit, self.abort.clone()).await?;
-                let sender = self.handshake(target, &rule, upstream).await?;
+                let sender = self.handshake(passage.permit(), upstream).await?;
                 (sender, Arc::new(passage), false)
             }
         })
@@ -297,8 +296,7 @@ impl Client {
             Some(upstream) => upstream,
             None => self.road.redial(&passage).await?,
         };
-        let rule = passage.permit().rule();
-        let sender = self.handshake(target, &rule, upstream).await?;
+        let sender = self.handshake(passage.permit(), upstream).await?;
         Ok(Some((sender, passage, false)))
     }
 
@@ -309,7 +307,6 @@ impl Client {
         asterisk: bool,
     ) -> Result<Answer, NotConnected> {
         let (mut sender, passage, reused) = self.reach(&target).await?;
-        let rule = passage.permit().rule();
         let (mut request, asked_upgrade) = for_origin(request, &target, &passage);
         if asterisk {
             *request.uri_mut() = Uri::from_static("*");
@@ -322,7 +319,7 @@ impl Client {
         {
             // The origin closed the connection while nothing was asked of it.
             let upstream = self.road.redial(&passage).await?;
-            sender = self.handshake(&target, &rule, upstream).await?;
+            sender = self.handshake(passage.permit(), upstream).await?;
             sent = timeout(ANSWER, sender.try_send_request(request)).await;
         }
         let answer = match sent.map(|sent| sent.map_err(TrySendError::into_error)) {
@@ -343,13 +340,13 @@ impl Client {
                 }
                 let why = format!("it ended the connection without an answer: {error}");
                 return Err(self
-                    .broken(&target, rule, 502, "connection_terminated", why)
+                    .broken(passage.permit(), 502, "connection_terminated", why)
                     .await);
             }
             Err(_) => {
                 let why = "it did not answer in time".to_owned();
                 return Err(self
-                    .broken(&target, rule, 504, "http_response_timeout", why)
+                    .broken(passage.permit(), 504, "http_response_timeout", why)
                     .await);
             }
         };
@@ -357,10 +354,10 @@ impl Client {
             if !asked_upgrade {
                 let why = "it switched protocols without being asked to".to_owned();
                 return Err(self
-                    .broken(&target, rule, 502, "http_protocol_error", why)
+                    .broken(passage.permit(), 502, "http_protocol_error", why)
                     .await);
             }
-            return self.switch(answer, &target, rule, passage).await;
+            return self.switch(answer, passage).await;
         }
         *self.origin.lock().unwrap_or_else(PoisonError::into_inner) = Some(Origin {
             target,
@@ -402,8 +399,7 @@ impl Client {
 
     async fn handshake(
         &self,
-        target: &Target,
-        rule: &str,
+        permit: &Permit,
         upstream: Upstream,
     ) -> Result<SendRequest<Counted>, NotConnected> {
         match client::Builder::new()
@@ -418,9 +414,7 @@ impl Client {
             }
             Err(error) => {
                 let why = error.to_string();
-                Err(self
-                    .broken(target, rule.to_owned(), 502, "connection_terminated", why)
-                    .await)
+                Err(self.broken(permit, 502, "connection_terminated", why).await)
             }
         }
     }
@@ -428,8 +422,6 @@ impl Client {
     async fn switch(
         &self,
         mut answer: Response<Incoming>,
-        target: &Target,
-        rule: String,
         passage: Arc<Passage>,
     ) -> Result<Answer, NotConnected> {
         let protocol = answer.headers().get(UPGRADE).cloned();
@@ -438,7 +430,7 @@ impl Client {
             Err(error) => {
                 let why = error.to_string();
                 return Err(self
-                    .broken(target, rule, 502, "http_upgrade_failed", why)
+                    .broken(passage.permit(), 502, "http_upgrade_failed", why)
                     .await);
             }
         };
@@ -446,11 +438,14 @@ impl Client {
             drop(tunnel.take());
         }
         // The request's content, which shares the passage, has ended: upgrades carry none.
-        let Some(passage) = Arc::into_inner(passage) else {
-            let why = "an upgrade with content is not forwarded".to_owned();
-            return Err(self
-                .broken(target, rule, 502, "http_upgrade_failed", why)
-                .await);
+        let passage = match Arc::try_unwrap(passage) {
+            Ok(passage) => passage,
+            Err(passage) => {
+                let why = "an upgrade with content is not forwarded".to_owned();
+                return Err(self
+                    .broken(passage.permit(), 502, "http_upgrade_failed", why)
+                    .await);
+            }
         };
         *self.upgraded.lock().unwrap_or_else(PoisonError::into_inner) = Some((origin, passage));
         let mut switched = Response::new(Either::Right(Full::default()));
@@ -467,15 +462,20 @@ impl Client {
 
     async fn broken(
         &self,
-        target: &Target,
-        rule: String,
+        permit: &Permit,
         status: u16,
         proxy_status: &'static str,
         why: String,
     ) -> NotConnected {
         let gate = &self.road.gate;
         let refusal: Refusal = gate
-            .failed(target, self.door, rule, Reason::ConnectFailed, why)
+            .failed(
+                permit.target(),
+                self.door,
+                permit.rule(),
+                Reason::ConnectFailed,
+                why,
+            )
             .await;
         NotConnected {
             refusal,

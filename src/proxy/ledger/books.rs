@@ -1,6 +1,7 @@
 //! What is written down, and in which bounds: the log, the events, what is open, the counters.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt::{Display, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
@@ -31,6 +32,8 @@ pub(super) struct Books {
     event_count: u64,
     pub(super) open: HashMap<u64, Arc<Open>>,
     destinations: HashMap<String, Destination>,
+    /// Room for the name of one of them, while it is looked for.
+    name: String,
     pub(super) tally: Tally,
     pub(super) audit_fault: Option<String>,
 }
@@ -93,7 +96,7 @@ impl Books {
     pub(super) fn opened(&mut self, open: Arc<Open>) {
         let target = open.permit.target();
         self.tally.allowed += 1;
-        self.destination(target.to_string(), open.at).allowed += 1;
+        self.count(target, open.at, |destination| destination.allowed += 1);
         self.log(LogEntry {
             id: 0,
             time: timestamp(open.at),
@@ -115,9 +118,10 @@ impl Books {
         self.tally.up += up;
         self.tally.down += down;
         let target = open.permit.target();
-        let destination = self.destination(target.to_string(), open.at);
-        destination.up += up;
-        destination.down += down;
+        self.count(target, open.at, |destination| {
+            destination.up += up;
+            destination.down += down;
+        });
         let Some(audit) = audit else { return };
         let Target { host, port } = target;
         let duration = open.since.elapsed().as_millis();
@@ -153,7 +157,9 @@ impl Books {
             missed: _,
         } = refused;
         self.tally.refused += 1;
-        self.destination(joined(&domain, port), at).refused += 1;
+        self.count(&joined(&domain, port), at, |destination| {
+            destination.refused += 1;
+        });
         let time = timestamp(at);
         if let Some(audit) = audit {
             let line = Connect {
@@ -280,18 +286,39 @@ impl Books {
             .collect()
     }
 
-    fn destination(&mut self, target: String, at: SystemTime) -> &mut Destination {
-        if self.destinations.len() >= DESTINATIONS && !self.destinations.contains_key(&target) {
-            let mut ages: Vec<_> = self.destinations.values().map(|d| d.last).collect();
-            // An eighth at once, so that a flood of names pays for the search once in a while.
-            let (_, cutoff, _) = ages.select_nth_unstable(DESTINATIONS / 8);
-            let cutoff = *cutoff;
+    /// Counts something of a destination.
+    fn count(
+        &mut self,
+        target: &impl Display,
+        at: SystemTime,
+        change: impl FnOnce(&mut Destination),
+    ) {
+        let mut name = std::mem::take(&mut self.name);
+        name.clear();
+        // Writing into memory does not fail.
+        let _ = write!(name, "{target}");
+        if !self.destinations.contains_key(&name) {
+            self.make_room();
             self.destinations
-                .retain(|_, destination| destination.last > cutoff);
+                .insert(name.clone(), Destination::default());
         }
-        let destination = self.destinations.entry(target).or_default();
-        destination.last = destination.last.max(Some(at));
-        destination
+        if let Some(destination) = self.destinations.get_mut(&name) {
+            destination.last = destination.last.max(Some(at));
+            change(destination);
+        }
+        self.name = name;
+    }
+
+    fn make_room(&mut self) {
+        if self.destinations.len() < DESTINATIONS {
+            return;
+        }
+        let mut ages: Vec<_> = self.destinations.values().map(|d| d.last).collect();
+        // An eighth at once, so that a flood of names pays for the search once in a while.
+        let (_, cutoff, _) = ages.select_nth_unstable(DESTINATIONS / 8);
+        let cutoff = *cutoff;
+        self.destinations
+            .retain(|_, destination| destination.last > cutoff);
     }
 }
 

@@ -7,6 +7,7 @@
 mod bookkeeper;
 mod books;
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -465,12 +466,23 @@ fn rule_audit(event: &str, change: &RuleChange) -> Value {
 
 /// RFC 3339 in UTC, to the millisecond.
 pub(super) fn timestamp(at: SystemTime) -> String {
+    thread_local! {
+        /// Most are of the same second as the one before.
+        static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+    }
     let since = at
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or(Duration::ZERO);
-    let millis = i128::try_from(since.as_millis()).unwrap_or(0);
-    OffsetDateTime::from_unix_timestamp_nanos(millis * 1_000_000)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned())
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != since.as_secs() || text.is_empty() {
+            *second = since.as_secs();
+            *text = i64::try_from(*second)
+                .ok()
+                .and_then(|second| OffsetDateTime::from_unix_timestamp(second).ok())
+                .and_then(|time| time.format(&Rfc3339).ok())
+                .unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned());
+            text.pop();
+        }
+        format!("{text}.{:03}Z", since.subsec_millis())
+    })
 }

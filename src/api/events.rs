@@ -9,16 +9,17 @@ use super::pending::{PendingView, Settled};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Event {
+    // Boxed, but for entries of the log: those are many, and no larger for the others' sake.
     /// `domain-request-added`.
-    RequestAdded(PendingView),
+    RequestAdded(Box<PendingView>),
     /// `domain-request-updated`: others wait for the same, or gave up.
-    RequestUpdated(PendingView),
+    RequestUpdated(Box<PendingView>),
     /// `domain-request-removed`.
-    RequestRemoved(Settled),
+    RequestRemoved(Box<Settled>),
     /// `rule-added`.
-    RuleAdded(RuleChange),
+    RuleAdded(Box<RuleChange>),
     /// `rule-removed`.
-    RuleRemoved(RuleChange),
+    RuleRemoved(Box<RuleChange>),
     /// `log`.
     Log(LogEntry),
     /// `session-ending`: the last event of a session.

@@ -140,7 +140,7 @@ pub(super) async fn follow(client: Client, board: Option<watch::Sender<Notice>>)
         sum.count(&event);
         match event {
             Event::RequestAdded(request) => {
-                waiting.push(request);
+                waiting.push(*request);
                 calls += 1;
             }
             Event::RequestRemoved(settled) => waiting.retain(|request| request.id != settled.id),

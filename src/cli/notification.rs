@@ -69,7 +69,7 @@ pub(super) async fn follow(command: Vec<String>, record: Record, client: Client,
             }
         };
         match event {
-            Ok(Some(Event::RequestAdded(request))) => waiting.push_back(request),
+            Ok(Some(Event::RequestAdded(request))) => waiting.push_back(*request),
             Ok(Some(Event::RequestRemoved(settled))) => {
                 waiting.retain(|request| request.id != settled.id);
             }

@@ -90,8 +90,8 @@ impl Prompter<'_> {
         match event {
             Event::RequestAdded(request) | Event::RequestUpdated(request) => {
                 match self.waiting.iter_mut().find(|one| one.id == request.id) {
-                    Some(known) => *known = request,
-                    None => self.waiting.push(request),
+                    Some(known) => *known = *request,
+                    None => self.waiting.push(*request),
                 }
             }
             Event::RequestRemoved(settled) => {

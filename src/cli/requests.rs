@@ -66,7 +66,10 @@ impl<'c> Requests<'c> {
             // Only once the events are on their way, so that nothing falls between.
             if self.anew {
                 let pending = self.client.pending(false).await?.pending;
-                self.listed = pending.into_iter().map(Event::RequestAdded).collect();
+                self.listed = pending
+                    .into_iter()
+                    .map(|request| Event::RequestAdded(Box::new(request)))
+                    .collect();
                 self.anew = false;
                 continue;
             }

@@ -131,8 +131,8 @@ impl Sight {
                     (&missed.domain, missed.port) != (&request.domain, request.port)
                 });
                 match self.pending.iter_mut().find(|one| one.id == request.id) {
-                    Some(one) => *one = request,
-                    None => self.pending.push(request),
+                    Some(one) => *one = *request,
+                    None => self.pending.push(*request),
                 }
             }
             Event::RequestRemoved(settled) => self.settled(&settled),

@@ -351,7 +351,7 @@ impl Shared {
         let text = match event {
             Event::RequestAdded(request) | Event::RequestUpdated(request) => {
                 let allowed = self.allowed.get(&id).unwrap_or(&none);
-                let request = shown(request, allowed);
+                let request = shown(&**request, allowed);
                 Message::Request { session, request }.text()
             }
             Event::RequestRemoved(settled) => {

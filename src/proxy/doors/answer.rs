@@ -2,6 +2,7 @@
 //! it, since that is the part that Go, apt, wget, npm and Python show, and a text with the
 //! command that would let it through.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +24,9 @@ use super::NotConnected;
 const LINGER: Duration = Duration::from_secs(2);
 /// And how much.
 const LINGER_MAX: usize = 256 * 1024;
+
+/// Room for most answers.
+const ANSWER: usize = 1000;
 
 /// There is no room now: too many wait, or too many connections are open.
 const TOO_MANY: u16 = 503;
@@ -93,18 +97,21 @@ pub(super) fn response(turned: &NotConnected) -> Response<Full<Bytes>> {
 pub(super) async fn send(mut stream: TcpStream, turned: &NotConnected) -> std::io::Result<()> {
     let phrase = phrase(turned);
     let text = text(&phrase, &turned.refusal);
-    let retry = match turned.status {
-        TOO_MANY => format!("Retry-After: {AGAIN}\r\n"),
-        _ => String::new(),
-    };
-    let answer = format!(
+    let mut answer = String::with_capacity(ANSWER);
+    // Writing into memory does not fail.
+    let _ = write!(
+        answer,
         "HTTP/1.1 {} {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
-         Proxy-Status: {}\r\n{retry}Connection: close\r\n\r\n{text}",
+         Proxy-Status: {}\r\n",
         turned.status,
         fit(&phrase),
         text.len(),
         proxy_status(turned),
     );
+    if turned.status == TOO_MANY {
+        let _ = write!(answer, "Retry-After: {AGAIN}\r\n");
+    }
+    let _ = write!(answer, "Connection: close\r\n\r\n{text}");
     send_last(&mut stream, answer.as_bytes()).await?;
     linger(stream).await;
     Ok(())

@@ -6,14 +6,14 @@
 //! comes next.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use crate::policy::Target;
@@ -206,17 +206,17 @@ impl<S> Inlet<S> {
     }
 }
 
+/// For most heads in one piece.
+const ROOM: usize = 1024;
+
 /// Reads into the room behind a buffer's bytes.
 fn read_more(
     stream: &mut (impl AsyncRead + Unpin),
     cx: &mut Context<'_>,
     buffer: &mut BytesMut,
 ) -> Poll<io::Result<usize>> {
-    let mut read = [0; 4096];
-    let mut window = ReadBuf::new(&mut read);
-    ready!(Pin::new(stream).poll_read(cx, &mut window))?;
-    buffer.extend_from_slice(window.filled());
-    Poll::Ready(Ok(window.filled().len()))
+    buffer.reserve(ROOM);
+    pin!(stream.read_buf(buffer)).poll(cx)
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Inlet<S> {

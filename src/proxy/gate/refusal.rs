@@ -108,11 +108,12 @@ impl Refusal {
 
     /// No rule covers it.
     pub(super) fn unlisted(target: &Target) -> Self {
+        let what = target.to_string();
         Self {
             reason: Reason::Unlisted,
-            what: target.to_string(),
             why: "no rule allows it".to_owned(),
-            remedy: allow_command(&target.to_string()),
+            remedy: allow_command(&what),
+            what,
         }
     }
 }

@@ -192,7 +192,7 @@ impl Ledger {
         });
         self.enter(Note::Event(
             SystemTime::now(),
-            Arc::new(Event::RequestAdded(view)),
+            Arc::new(Event::RequestAdded(Box::new(view))),
             audit,
         ));
     }
@@ -201,7 +201,7 @@ impl Ledger {
     pub(super) fn request_updated(&self, view: PendingView) {
         self.enter(Note::Event(
             SystemTime::now(),
-            Arc::new(Event::RequestUpdated(view)),
+            Arc::new(Event::RequestUpdated(Box::new(view))),
             Value::Null,
         ));
     }
@@ -221,7 +221,7 @@ impl Ledger {
         }
         self.enter(Note::Event(
             SystemTime::now(),
-            Arc::new(Event::RequestRemoved(end.clone())),
+            Arc::new(Event::RequestRemoved(Box::new(end.clone()))),
             audit,
         ));
     }
@@ -241,7 +241,7 @@ impl Ledger {
         let audit = rule_audit("rule_add", &change);
         self.enter(Note::Event(
             SystemTime::now(),
-            Arc::new(Event::RuleAdded(change)),
+            Arc::new(Event::RuleAdded(Box::new(change))),
             audit,
         ));
     }
@@ -251,7 +251,7 @@ impl Ledger {
         let audit = rule_audit("rule_revoke", &change);
         self.enter(Note::Event(
             SystemTime::now(),
-            Arc::new(Event::RuleRemoved(change)),
+            Arc::new(Event::RuleRemoved(Box::new(change))),
             audit,
         ));
     }

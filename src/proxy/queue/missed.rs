@@ -1,11 +1,12 @@
 //! What was refused while nobody decided, so that it can still be decided for the next try.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::entry::Entry;
 use crate::api::{Asking, MissedView};
-use crate::policy::Target;
+use crate::policy::{Reason, Target};
+use crate::proxy::ledger::timestamp;
 
 /// Targets that are remembered; the one that was missed longest ago goes first.
 const MISSED: usize = 512;
@@ -27,6 +28,21 @@ impl Missed {
             self.0.pop_front();
         }
         self.0.push_back((target, view));
+    }
+
+    /// Notes one more refusal of a target that stands here; false if it does not.
+    pub(super) fn again(&mut self, target: &Target, reason: Reason) -> bool {
+        // Clients that try again do it soon.
+        let Some(at) = self.0.iter().rposition(|(other, _)| other == target) else {
+            return false;
+        };
+        if let Some((target, mut view)) = self.0.remove(at) {
+            view.reason = reason;
+            view.attempts += 1;
+            view.last = timestamp(SystemTime::now());
+            self.0.push_back((target, view));
+        }
+        true
     }
 
     /// Takes one out as an entry for which nobody waits.

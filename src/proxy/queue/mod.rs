@@ -408,7 +408,7 @@ impl Queue {
     /// Notes a request that was refused because nobody is asked, or for want of room.
     pub(super) fn miss(&self, target: &Target, reason: Reason) {
         let mut state = self.lock();
-        if !state.entries.contains_key(target) {
+        if !state.entries.contains_key(target) && !state.missed.again(target, reason) {
             let asking = Asking::default();
             let view = Entry::new(target.clone(), asking, Instant::now()).missed(reason);
             state.missed.put(target.clone(), view);

@@ -32,8 +32,10 @@ const OPENING: Duration = Duration::from_secs(10);
 const BUFFER: usize = 64 * 1024;
 /// Buffers a thread keeps for the next one who needs one.
 const SPARE: usize = 16;
-/// Rounds of one direction before the other, and other tasks, get their turn.
-const ROUNDS: usize = 32;
+/// Bytes of one direction before the other, and other tasks, get their turn.
+const TURN: usize = 2 * 1024 * 1024;
+/// What a round counts for at least: its calls cost as much as moving these.
+const ROUND: usize = 64 * 1024;
 /// Bytes in one go that are many.
 const LARGE: usize = 16 * 1024;
 /// So many large reads in a row are bulk.
@@ -257,7 +259,8 @@ impl Direction {
         to: &mut impl Side,
         count: &mut impl FnMut(usize),
     ) -> Poll<io::Result<()>> {
-        for _ in 0..ROUNDS {
+        let mut turn = 0;
+        while turn < TURN {
             ready!(self.poll_give(cx, to))?;
             if self.ended {
                 if !self.shut {
@@ -276,6 +279,7 @@ impl Direction {
             // Now, and not when the other side has them: who has received something finds it
             // counted.
             count(taken.unwrap_or(0));
+            turn += taken.unwrap_or(0).max(ROUND);
             self.large = match taken {
                 Some(LARGE..) => self.large.saturating_add(1),
                 _ => 0,

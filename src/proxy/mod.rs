@@ -22,6 +22,7 @@ mod reload;
 mod resolve;
 mod serve;
 mod sockets;
+mod stall;
 
 pub use decisions::{Decisions, DecisionsError, Watch};
 #[doc(hidden)]

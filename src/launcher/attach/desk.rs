@@ -2,8 +2,9 @@
 //! question is on the screen.
 //!
 //! While one is, the command's output waits for its turn: nothing covers the question, and the
-//! command cannot draw one of its own around it. A sandbox can choose the moment in which a question appears, so a
-//! key counts as an answer only after a pause; what is typed on without one is the command's.
+//! command cannot draw one of its own around it. A sandbox can choose the moment in which a question
+//! appears, so a key counts as an answer only after a pause; what is typed on without one is the
+//! command's.
 
 use std::pin::pin;
 use std::time::Duration;

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
 
 use crate::policy::Target;
+use crate::proxy::stall::Stall;
 
 use super::chunks::ChunkTracker;
 use super::head::{self, Bad, Content, Form, Head, Parsed};
@@ -38,8 +38,8 @@ pub(super) struct Inlet<S> {
     buffer: BytesMut,
     state: State,
     patience: Patience,
-    /// Since the client took nothing of what there is for it.
-    stuck: Option<Pin<Box<Sleep>>>,
+    /// Of what there is for the client.
+    stuck: Stall,
     fault: ContentFault,
     asterisk: Asterisk,
     presence: Presence,
@@ -110,7 +110,7 @@ impl<S> Inlet<S> {
             form,
             state: State::Head,
             patience,
-            stuck: None,
+            stuck: Stall::new(STUCK),
             fault,
             asterisk,
             presence,
@@ -181,23 +181,6 @@ impl<S> Inlet<S> {
                 return self.end(ending);
             }
         }
-    }
-
-    /// What became of a write.
-    fn written(
-        &mut self,
-        cx: &mut Context<'_>,
-        written: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.stuck = None;
-            return written;
-        }
-        let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK)));
-        stuck
-            .as_mut()
-            .poll(cx)
-            .map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn end(&mut self, ending: Ending) -> Poll<io::Result<()>> {
@@ -312,7 +295,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Inlet<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.written(cx, written)
+        self.stuck.tried(cx, written)
     }
 
     fn poll_write_vectored(
@@ -321,7 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Inlet<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.written(cx, written)
+        self.stuck.tried(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -355,7 +338,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Inlet<S> {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-    use tokio::time::Instant;
+    use tokio::time::{Instant, sleep};
 
     fn inlet() -> (DuplexStream, Inlet<DuplexStream>) {
         let (client, stream) = duplex(64);

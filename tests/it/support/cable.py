@@ -43,15 +43,6 @@ def main(far_namespace, near_address, far_address):
     while True:
         wait = max(0, under_way[0][0] - time.monotonic()) if under_way else None
         readable, _, _ = select.select([near, far, 0], [], [], wait)
-        if 0 in readable:
-            part = os.read(0, 64)
-            if not part:
-                return
-            *lines, said = (said + part.decode()).split("\n")
-            for line in lines:
-                word, _, share = line.partition(" ")
-                loss = 1.0 if word == "cut" else float(share)
-                print(line, flush=True)
         for device in across.keys() & set(readable):
             for _ in range(64):
                 try:
@@ -64,6 +55,16 @@ def main(far_namespace, near_address, far_address):
                 number += 1
                 due = time.monotonic() + DELAY + late
                 heapq.heappush(under_way, (due, number, across[device], packet))
+        # Behind the packets: those that were sent before a line are lost as it was then.
+        if 0 in readable:
+            part = os.read(0, 64)
+            if not part:
+                return
+            *lines, said = (said + part.decode()).split("\n")
+            for line in lines:
+                word, _, share = line.partition(" ")
+                loss = 1.0 if word == "cut" else float(share)
+                print(line, flush=True)
         while under_way and under_way[0][0] <= time.monotonic():
             _, _, device, packet = heapq.heappop(under_way)
             try:
